@@ -1,0 +1,117 @@
+"""RunConfig: everything that decides a run's result. Command line, form and config.json are all made from it."""
+
+import hashlib
+import json
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from safeeraser.losses import METHODS
+
+BASE = "base"
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names the flag, shows the value and says what is allowed."""
+
+
+class RunConfig(BaseModel):
+    """The settings of one run; the defaults are the preset `demo`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field("demo", description="'demo', a folder, or a Hugging Face id such as llava-hf/llava-1.5-7b-hf")
+    data: str = Field("demo", description="'demo' or a folder in the official SafeEraser layout")
+    method: str = Field("po", description=f"unlearning method: {', '.join(METHODS)}; '{BASE}' trains nothing")
+    pd: bool = Field(True, description="add the Prompt Decouple loss")
+    pd_weight: float | None = Field(None, gt=0, description="weight of Prompt Decouple (default: as published)")
+    retain_weight: float | None = Field(None, ge=0, description="weight of the retain term (default: as published)")
+    seed: int = Field(0, ge=0, description="decides data order, refusal targets, LoRA's start, dropout and sampling")
+
+    epochs: float = Field(5.0, gt=0, description="passes over the forget pairs")
+    max_steps: int | None = Field(None, gt=0, description="optimizer steps, instead of epochs")
+    batch_size: int = Field(16, gt=0, description="examples per forward pass (forget pair + retain and decouple pair)")
+    accumulation: int = Field(1, gt=0, description="forward passes per optimizer step")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    max_length: int = Field(512, gt=1, description="longest question and answer, in tokens without the picture's")
+    lora_rank: int = Field(16, gt=0, description="rank of LoRA")
+    lora_alpha: int = Field(32, gt=0, description="scale of LoRA is alpha / rank")
+    lora_dropout: float = Field(0.05, ge=0, lt=1, description="dropout before LoRA")
+    train_projector: bool = Field(True, description="train the projector in full, through PEFT")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of training and generation")
+    device: Literal["auto", "cpu"] = Field("auto", description="'auto' takes a GPU when there is one")
+    checkpoint_every: int = Field(50, gt=0, description="optimizer steps between checkpoints")
+
+    temperature: float = Field(0.0, ge=0, description="0 decodes greedily")
+    top_p: float = Field(0.9, gt=0, le=1, description="nucleus of sampling")
+    samples: int = Field(1, gt=0, description="answers sampled per forget question (other sets: 1)")
+    max_new_tokens: int = Field(48, gt=0, description="longest answer, in tokens")
+    answer_batch: int = Field(128, gt=0, description="answers generated at once")
+    eval_records: int | None = Field(None, gt=0, description="records asked per split (default: all)")
+    judge: str = Field("demo", description="who grades: demo or rules")
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, method: str) -> str:
+        if method not in (*METHODS, BASE):
+            raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}, {BASE}")
+        return method
+
+    @classmethod
+    def create(cls, preset: str = "demo", **settings: Any) -> Self:
+        """A config from a preset and what differs from it; raises ConfigError naming every wrong flag."""
+        if preset not in PRESETS:
+            raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+        try:
+            return cls(**{**PRESETS[preset], **settings})
+        except ValidationError as error:
+            raise ConfigError("\n".join(_explain(e) for e in error.errors())) from None
+
+    @property
+    def trains(self) -> bool:
+        return self.method != BASE
+
+    def base(self) -> "RunConfig":
+        """The config of the base model's run that this run is compared with: the same questions, nothing trained."""
+        kept = self.model_dump(include=_ANSWERING)
+        seed = self.seed if self.temperature else 0
+        return RunConfig(**kept, method=BASE, pd=False, seed=seed)
+
+    def hash(self) -> str:
+        """Six hexadecimal digits that stand for the whole config."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:6]
+
+    def run_name(self) -> str:
+        """For example `demo-po-pd-s0-1a2b3c`: model, method, PD, seed, hash of the whole config."""
+        model = self.model.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
+        parts = [model, self.method, *(["pd"] if self.pd and self.trains else []), f"s{self.seed}", self.hash()]
+        return "-".join(parts)
+
+
+# The settings that decide the base model's answers.
+_ANSWERING = {
+    *("model", "data", "precision", "device", "max_length"),
+    *("temperature", "top_p", "samples", "max_new_tokens", "answer_batch", "eval_records", "judge"),
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "demo": {},
+    # The published settings; the published code runs this on two GPUs with 16 accumulation steps of one example each.
+    "paper": {
+        **{"epochs": 10, "batch_size": 1, "accumulation": 32, "lr": 1e-4, "weight_decay": 0.01, "warmup": 0.06},
+        **{"clip": 1.0, "max_length": 512, "seed": 233, "lora_rank": 32, "lora_alpha": 256, "lora_dropout": 0.05},
+        **{"precision": "bf16", "temperature": 1.0, "top_p": 0.9, "samples": 3, "max_new_tokens": 512},
+        **{"answer_batch": 16, "checkpoint_every": 100, "judge": "rules"},
+    },
+}
+
+
+def _explain(error: Any) -> str:
+    """One line for a user: the flag, the value, what is wrong."""
+    flag = "--" + str(error["loc"][0]).replace("_", "-")
+    if error["type"] == "extra_forbidden":
+        return f"{flag}: no such setting; known: {', '.join(RunConfig.model_fields)}"
+    return f"{flag}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"

@@ -1,0 +1,393 @@
+"""What is wrong with a data set folder, and which val pairs are really held out.
+
+Covered: pictures that are missing, broken or repeated; what val shares with train; targets that repeat; what the loader
+survived. Not covered: whether an answer is right or a picture fits its category.
+"""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from safeeraser.data.official import load
+from safeeraser.data.records import CATEGORIES, DataError, Dataset, Record
+
+MOST_PIXELS = 50_000_000  # a larger picture is reported instead of decoded: it may be a decompression bomb
+# Photographs and drawings only: Pillow would run Ghostscript for a picture that turns out to be PostScript.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_EXCERPT = 60  # characters of a repeated target that are shown
+_LINES = 10  # of a list that are shown to people; --json has all
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many records and pairs a category has in a split; general pairs belong to no record."""
+
+    category: str
+    split: str
+    records: int
+    forget: int
+    retain: int
+    decouple: int
+    general: int
+
+
+@dataclass(frozen=True)
+class BrokenPicture:
+    picture: str
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class RepeatedTarget:
+    """The most repeated forget target of a category in a split, and the share of forget pairs there that have it."""
+
+    category: str
+    split: str
+    pairs: int
+    share: float
+    words: int
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What val shares with train, in records of val unless said otherwise.
+
+    `questions` counts the records with a forget question of train, `safe_pictures` distinct pictures.
+    """
+
+    records: tuple[str, ...]
+    harmful_pictures: int
+    questions: int
+    safe_pictures: int
+    val_records: int
+    val_safe_pictures: int
+    clean_records: int
+    clean_decouple_pairs: int
+
+
+@dataclass(frozen=True)
+class HealthReport:
+    """The state of a data set folder. `why` says why it is not usable; where it cannot be loaded the rest is empty."""
+
+    folder: str
+    usable: bool
+    why: str | None = None
+    counts: tuple[Count, ...] = ()
+    pictures: int = 0
+    distinct_pictures: int = 0
+    missing: tuple[str, ...] = ()
+    broken: tuple[BrokenPicture, ...] = ()
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    overlap: Overlap | None = None
+    repeated_targets: tuple[RepeatedTarget, ...] = ()
+    without_decouple: tuple[str, ...] = ()
+    empty_categories: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole report, ready for JSON."""
+        return asdict(self)
+
+    def render(self, console: Console) -> None:
+        """Print the report for people: tables and the first lines of each list."""
+        _render(self, console)
+
+
+def check(folder: Path) -> HealthReport:
+    """Read a data set folder and decode each of its pictures once. What cannot be loaded gives an unusable report."""
+    try:
+        dataset = load(folder)
+        hashes = picture_hashes(dataset)
+    except DataError as error:
+        return HealthReport(str(folder), usable=False, why=str(error))
+    broken = _broken(hashes)
+    why = _unusable(dataset, broken)
+    return HealthReport(
+        folder=str(folder),
+        usable=why is None,
+        why=why,
+        counts=_counts(dataset),
+        pictures=len(hashes),
+        distinct_pictures=len(set(hashes.values())),
+        missing=_missing(dataset),
+        broken=tuple(
+            BrokenPicture(_inside(path, dataset), path.stat().st_size, why) for path, why in sorted(broken.items())
+        ),
+        duplicates=_duplicates(dataset, hashes),
+        overlap=_overlap(dataset, hashes),
+        repeated_targets=_repeated_targets(dataset),
+        without_decouple=tuple(_name(record) for record in dataset.records if not record.decouple),
+        empty_categories=_empty_categories(dataset),
+        notes=dataset.notes,
+    )
+
+
+def picture_hashes(dataset: Dataset) -> dict[Path, str]:
+    """SHA-256 of the bytes of each picture that is there, in the order in which pairs first show them."""
+    pictures = list(dict.fromkeys(path for path in _pictures(dataset) if path))
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(pictures, pool.map(_file_hash, pictures), strict=True))
+
+
+def dataset_hash(dataset: Dataset) -> str:
+    """SHA-256 over what a run can see: each pair, the refusals, and each picture's path and size in bytes.
+
+    It does not change with the order of the pairs, the formatting of the JSON or the folder's place. Pictures are not
+    read (3,000 take seconds), so one exchanged for another of the same size goes unseen; `picture_hashes` sees it.
+    """
+    pairs = sorted(
+        (pair.id, pair.category, _inside(pair.picture, dataset), pair.question, pair.answer, pair.concept or "")
+        for pair in dataset.vqa()
+    )
+    sizes = sorted((_inside(path, dataset), path.stat().st_size) for path in set(_pictures(dataset)) if path)
+    content = json.dumps([pairs, sizes, dataset.refusals], separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def clean_val(dataset: Dataset, hashes: Mapping[Path, str] | None = None) -> frozenset[str]:
+    """The ids of the val pairs that share nothing with train.
+
+    - A record's pairs are dropped, all of them, if its harmful picture has the bytes of any picture of train, or if any
+      of its forget questions is, but for case and spacing, a forget question of train, of whatever category and
+      picture. One question template in both splits therefore drops every val record that uses it.
+    - Its decouple pairs are dropped as well if its safe picture has the bytes of any picture of train.
+    - A general pair is dropped if its picture has the bytes of any picture of train.
+    - A missing picture cannot be shown to be new, so it counts as seen.
+
+    `hashes` are `picture_hashes(dataset)`, if they are at hand already.
+    """
+    hashes = picture_hashes(dataset) if hashes is None else hashes
+    seen = _seen_pictures(dataset, hashes)
+    asked = _asked_in_train(dataset)
+    clean = [pair for pair in dataset.general if _is_new(pair.picture, hashes, seen)]
+    for record in dataset.val:
+        if _is_new(record.picture, hashes, seen) and not _asks_any(record, asked):
+            clean += [*record.forget, *record.retain]
+            clean += record.decouple if _is_new(record.safe_picture, hashes, seen) else ()
+    return frozenset(pair.id for pair in clean)
+
+
+def _seen_pictures(dataset: Dataset, hashes: Mapping[Path, str]) -> set[str]:
+    return {hashes[path] for record in dataset.train for path in (record.picture, record.safe_picture) if path}
+
+
+def _asked_in_train(dataset: Dataset) -> set[str]:
+    return {_same_question(pair.question) for record in dataset.train for pair in record.forget}
+
+
+def _asks_any(record: Record, questions: set[str]) -> bool:
+    return any(_same_question(pair.question) in questions for pair in record.forget)
+
+
+def _same_question(question: str) -> str:
+    return " ".join(question.casefold().split())
+
+
+def _is_new(picture: Path | None, hashes: Mapping[Path, str], seen: set[str]) -> bool:
+    return picture is not None and hashes[picture] not in seen
+
+
+def _pictures(dataset: Dataset) -> Iterable[Path | None]:
+    for record in dataset.records:
+        yield from (record.picture, record.safe_picture)
+    yield from (pair.picture for pair in dataset.general)
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"The picture {path} cannot be read: {error}. Check its permissions.") from error
+
+
+def _inside(path: Path | None, dataset: Dataset) -> str:
+    return path.relative_to(dataset.root).as_posix() if path else ""
+
+
+def _name(record: Record) -> str:
+    return f"{record.split}/{record.image_id}"
+
+
+def _broken(hashes: Mapping[Path, str]) -> dict[Path, str]:
+    """Each picture that cannot be decoded, and why; files of the same bytes are decoded once."""
+    one_of_each = {digest: path for path, digest in hashes.items()}
+    with ThreadPoolExecutor() as pool:
+        reasons = dict(zip(one_of_each, pool.map(_why_broken, one_of_each.values()), strict=True))
+    return {path: why for path, digest in hashes.items() if (why := reasons[digest])}
+
+
+def _why_broken(path: Path) -> str | None:
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MOST_PIXELS:
+                return f"is {width:,} x {height:,} pixels large, more than {MOST_PIXELS:,} in all"
+            picture.load()
+    except Image.UnidentifiedImageError:
+        return f"is none of {', '.join(FORMATS)}"
+    except Exception as error:  # whatever a hostile or damaged file makes a decoder raise, the picture is broken
+        return f"cannot be decoded: {error}"
+    return None
+
+
+def _unusable(dataset: Dataset, broken: Mapping[Path, str]) -> str | None:
+    if not any(record.forget for record in dataset.records):
+        return "No record has a forget pair: unsafe_pairs need a question and a model_response."
+    if not any(record.forget and record.picture and record.picture not in broken for record in dataset.records):
+        return "No record with a forget pair has a picture that can be read. Put the pictures into the folder."
+    return None
+
+
+def _counts(dataset: Dataset) -> tuple[Count, ...]:
+    records = Counter((record.category, record.split) for record in dataset.records)
+    pairs = Counter((pair.category, pair.split, pair.set) for pair in dataset.vqa())
+    keys = sorted(set(records) | {(category, split) for category, split, _ in pairs})
+    sets = ("forget", "retain", "decouple", "general")
+    return tuple(
+        Count(category, split, records[category, split], *(pairs[category, split, name] for name in sets))
+        for category, split in keys
+    )
+
+
+def _missing(dataset: Dataset) -> tuple[str, ...]:
+    harmful = [f"{_name(record)}: harmful picture" for record in dataset.records if record.picture is None]
+    safe = [
+        f"{_name(record)}: safe picture" for record in dataset.records if record.decouple and not record.safe_picture
+    ]
+    return (*harmful, *safe, *(pair.id for pair in dataset.general if pair.picture is None))
+
+
+def _duplicates(dataset: Dataset, hashes: Mapping[Path, str]) -> tuple[tuple[str, ...], ...]:
+    groups = defaultdict(list)
+    for path, digest in hashes.items():
+        groups[digest].append(_inside(path, dataset))
+    return tuple(sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1))
+
+
+def _overlap(dataset: Dataset, hashes: Mapping[Path, str]) -> Overlap:
+    seen, asked = _seen_pictures(dataset, hashes), _asked_in_train(dataset)
+    in_train = {_content(record, hashes) for record in dataset.train if record.forget}
+    safe = {record.safe_picture for record in dataset.val if record.safe_picture}
+    clean = clean_val(dataset, hashes)
+    return Overlap(
+        records=tuple(_name(record) for record in dataset.val if _content(record, hashes) in in_train),
+        harmful_pictures=sum(record.picture is not None and hashes[record.picture] in seen for record in dataset.val),
+        questions=sum(_asks_any(record, asked) for record in dataset.val),
+        safe_pictures=sum(hashes[picture] in seen for picture in safe),
+        val_records=len(dataset.val),
+        val_safe_pictures=len(safe),
+        clean_records=sum(any(pair.id in clean for pair in record.pairs) for record in dataset.val),
+        clean_decouple_pairs=sum(pair.id in clean for record in dataset.val for pair in record.decouple),
+    )
+
+
+def _content(record: Record, hashes: Mapping[Path, str]) -> tuple[str, ...]:
+    """What makes two records the same: the harmful picture (its name, if it is missing) and the forget questions."""
+    picture = hashes[record.picture] if record.picture else record.image_id
+    return (picture, *(_same_question(pair.question) for pair in record.forget))
+
+
+def _repeated_targets(dataset: Dataset) -> tuple[RepeatedTarget, ...]:
+    """The most repeated target of each category and split, the largest share first."""
+    targets: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for record in dataset.records:
+        targets[record.category, record.split].update(pair.answer.strip() for pair in record.forget)
+    repeated = [
+        RepeatedTarget(category, split, pairs, pairs / counter.total(), len(text.split()), text[:_EXCERPT])
+        for (category, split), counter in targets.items()
+        for text, pairs in counter.most_common(1)
+        if pairs > 1
+    ]
+    return tuple(sorted(repeated, key=lambda target: -target.share))
+
+
+def _empty_categories(dataset: Dataset) -> tuple[str, ...]:
+    """The categories of the paper without a record: by split, where the split has records at all."""
+    present = {(record.split, record.category) for record in dataset.records}
+    return tuple(
+        f"{category} in {split}"
+        for split in sorted({split for split, _ in present})
+        for category in CATEGORIES
+        if (split, category) not in present
+    )
+
+
+def _render(report: HealthReport, console: Console) -> None:
+    _say(console, f"{report.folder}: {'usable' if report.usable else 'NOT USABLE'}")
+    if report.why:
+        _say(console, f"  {report.why}")
+    if report.overlap is None:
+        return
+    _table(console, [field.name for field in fields(Count)], [astuple(count) for count in report.counts])
+    _list(console, "Empty categories", report.empty_categories)
+    _say(console, f"\nPictures: {report.pictures:,}, of which {report.distinct_pictures:,} distinct")
+    _list(console, "Missing pictures", report.missing)
+    _list(console, "Broken pictures", [f"{b.picture} ({b.bytes:,} bytes) {b.why}" for b in report.broken])
+    _list(console, "Groups of byte-identical pictures", [" = ".join(group) for group in report.duplicates])
+    _render_overlap(report.overlap, console)
+    _list(
+        console,
+        "Most repeated forget targets",
+        [
+            f"{t.category} {t.split}: {t.pairs:,} pairs ({t.share:.0%}) share {t.words:,} words: {t.excerpt}"
+            for t in report.repeated_targets
+        ],
+    )
+    _list(console, "Records without Prompt Decouple pairs", report.without_decouple)
+    _list(console, "Survived while reading", report.notes, all_lines=True)
+
+
+def _render_overlap(overlap: Overlap, console: Console) -> None:
+    _say(console, "\nVal against train")
+    records = f"of {overlap.val_records:,} val records"
+    _say(console, f"  {overlap.harmful_pictures:,} {records} show a picture of train")
+    _say(console, f"  {overlap.questions:,} {records} ask a forget question of train")
+    safe = f"of {overlap.val_safe_pictures:,} val safe pictures"
+    _say(console, f"  {overlap.safe_pictures:,} {safe} are a picture of train")
+    pairs = f"{overlap.clean_decouple_pairs:,} clean decouple pairs for SARR"
+    _say(console, f"  {overlap.clean_records:,} {records} are clean, with {pairs}")
+    _list(console, "Records in both splits", overlap.records)
+
+
+def _table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    table = Table(box=SIMPLE_HEAD if console.is_terminal else None)
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("category", "split") else "right")
+    for row in rows:
+        table.add_row(*(Text(_printable(f"{cell:,}" if isinstance(cell, int) else cell)) for cell in row))
+    console.print(table)
+
+
+def _list(console: Console, title: str, lines: Sequence[str], *, all_lines: bool = False) -> None:
+    if not lines:
+        return
+    shown = lines if all_lines else lines[:_LINES]
+    _say(console, f"\n{title}: {len(lines):,}")
+    for line in shown:
+        _say(console, f"  {line}")
+    if len(shown) < len(lines):
+        _say(console, f"  ... and {len(lines) - len(shown):,} more; --json lists all")
+
+
+def _say(console: Console, line: str) -> None:
+    # Not wrapped: a line that is piped stays one line. No markup: paths may hold square brackets.
+    console.print(Text("\n".join(map(_printable, line.split("\n")))), highlight=False, soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """The text without control characters, with which a data set could drive the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,85 @@
+"""What a data set is to the rest of the engine: records of question-answer pairs about two pictures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "val"]
+SetName = Literal["forget", "retain", "decouple", "general"]
+
+CATEGORIES = ("HateSpeech", "IllegalActivity", "Privacy", "Sex", "Violence", "Weapon")
+
+
+class DataError(Exception):
+    """The data set cannot be used; the message names the file, the record and the field, and says what to do."""
+
+
+@dataclass(frozen=True)
+class VQA:
+    """One question about one picture, with the answer the data set stores for it.
+
+    `id` is `<split>/<image_id>/<set>/<k>`, stable across runs: two runs' answers join by it.
+    `picture` is None when the file is missing. `concept` is what the picture shows, where the data set says so.
+    """
+
+    id: str
+    set: SetName
+    split: Split
+    category: str
+    picture: Path | None
+    question: str
+    answer: str
+    concept: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One harmful picture with its safe partner and up to 4 forget, 4 retain and 4 decouple pairs.
+
+    Pair k of `decouple` asks the question of pair k of `forget` about the safe picture: their ids differ in the set only.
+    """
+
+    image_id: str
+    split: Split
+    category: str
+    type: str
+    keyword: str
+    picture: Path | None
+    safe_picture: Path | None
+    safe_keyword: str | None
+    forget: tuple[VQA, ...]
+    retain: tuple[VQA, ...]
+    decouple: tuple[VQA, ...]
+
+    @property
+    def pairs(self) -> tuple[VQA, ...]:
+        """All pairs of the record: forget, then retain, then decouple."""
+        return (*self.forget, *self.retain, *self.decouple)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set folder, read. Pictures are paths until somebody opens them.
+
+    `notes` holds what the loader survived (one sentence each, naming file and record), for the health report.
+    `general` holds harmless questions about safe pictures, where the data set has them (the demo world does).
+    """
+
+    name: str
+    root: Path
+    train: tuple[Record, ...]
+    val: tuple[Record, ...]
+    refusals: tuple[str, ...]
+    general: tuple[VQA, ...] = ()
+    notes: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return (*self.train, *self.val)
+
+    def vqa(self) -> Iterator[VQA]:
+        """Every question-answer pair, in file order: train, val, general."""
+        for record in self.records:
+            yield from record.pairs
+        yield from self.general

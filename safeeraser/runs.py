@@ -1,0 +1,193 @@
+"""A run is a folder. This is the only module that knows the file names inside it.
+
+Files: config.json, state.json, log.jsonl, adapter/, checkpoints/step-N/, answers.jsonl, verdicts.jsonl, scores.json.
+Not covered: what the stages write into them (`train.py`, `generate.py`, `judges/`, `metrics.py`).
+"""
+
+import fcntl
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import ValidationError
+
+from safeeraser.assets import ASSETS
+from safeeraser.config import ConfigError, RunConfig
+
+LIBRARIES = ("safeeraser", "torch", "transformers", "peft", "accelerate")
+EXAMPLES = ASSETS / "demo" / "runs"
+
+
+class RunError(Exception):
+    """A run folder cannot be used; the message names the file and says what to do."""
+
+
+def root() -> Path:
+    """The folder of runs: SAFEERASER_RUNS, else `runs` in the current folder."""
+    return Path(os.environ.get("SAFEERASER_RUNS") or "runs")
+
+
+class Run:
+    """One run's folder: its config, its state and the rows of its stages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+        self.adapter = folder / "adapter"
+        self.checkpoints = folder / "checkpoints"
+        self.log = folder / "log.jsonl"
+        self.answers = folder / "answers.jsonl"
+        self.verdicts = folder / "verdicts.jsonl"
+
+    @classmethod
+    def create(cls, config: RunConfig, *, data_hash: str, name: str | None = None, force: bool = False) -> "Run":
+        """The run of this config: a new folder, or the one that is there already.
+
+        name: a folder name of the user's own. force: throw an existing folder of that name away first.
+        """
+        run = cls(root() / (name or config.run_name()))
+        if force and run.folder.exists():
+            with run.lock():
+                shutil.rmtree(run.folder)
+        if (run.folder / "config.json").exists():
+            if run.config != config:
+                raise RunError(f"{run.folder} holds a run with other settings; choose another --name or add --force")
+            if run.facts["data_hash"] != data_hash:
+                raise RunError(f"{run.folder} was made on other data than {config.data} holds now; add --force or a --name")
+            return run
+        run.folder.mkdir(parents=True, exist_ok=True)
+        _write(run.folder / "config.json", {"config": config.model_dump(), **_origin(), "data_hash": data_hash})
+        run.set_state("created")
+        return run
+
+    @classmethod
+    def find(cls, name: str) -> "Run":
+        """A run by its folder or its name; example runs that ship with the project are found too."""
+        for folder in (Path(name), root() / name, EXAMPLES / name):
+            if (folder / "config.json").exists():
+                return cls(folder)
+        known = sorted(run.name for run in every())
+        raise RunError(f"no run {name!r}; known: {', '.join(known) or 'none'} (in {root()})")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """config.json: the config and where the run comes from (versions, commit, data hash)."""
+        return _read(self.folder / "config.json")
+
+    @property
+    def config(self) -> RunConfig:
+        try:
+            return RunConfig(**self.facts["config"])
+        except (KeyError, ValidationError) as error:
+            raise RunError(f"{self.folder / 'config.json'}: not a run's config: {error}") from error
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """state.json: status, stage, step of steps, when, and which process wrote it."""
+        return _read(self.folder / "state.json")
+
+    def set_state(self, status: str, **details: Any) -> None:
+        """Say where the run is. status: created, running, done, failed or interrupted."""
+        process = psutil.Process()
+        who = {"host": platform.node(), "boot": psutil.boot_time(), "pid": process.pid, "born": process.create_time()}
+        _write(self.folder / "state.json", {"status": status, "time": time.time(), **who, **details})
+
+    @property
+    def scores(self) -> dict[str, Any] | None:
+        """The run's score row, None until it is scored."""
+        path = self.folder / "scores.json"
+        return _read(path) if path.exists() else None
+
+    def save_scores(self, row: dict[str, Any]) -> None:
+        _write(self.folder / "scores.json", row)
+
+    def rows(self, path: Path) -> list[dict[str, Any]]:
+        """The rows of one of the run's tables; a last line that a kill cut short does not count."""
+        return [json.loads(line) for line in _whole_lines(path)]
+
+    def append(self, path: Path, rows: Iterable[dict[str, Any]]) -> None:
+        """Add rows to a table and make sure they are on the disk."""
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def repair(self, path: Path, *, keep: int | None = None) -> None:
+        """Drop what a kill left half-written at the end of a table, and all rows after the first `keep`."""
+        lines = _whole_lines(path)
+        if path.exists():
+            _replace(path, "".join(line + "\n" for line in lines[:keep]))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; a second process that wants it gets an error at once."""
+        with (self.folder / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{self.name} is being worked on by another process (pid {self.state.get('pid')})") from None
+            yield
+
+
+def every() -> list[Run]:
+    """All runs, the user's own before the examples, in order of name."""
+    folders = [path.parent for base in (root(), EXAMPLES) for path in sorted(base.glob("*/config.json"))]
+    return [Run(folder) for folder in folders]
+
+
+def _origin() -> dict[str, Any]:
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {library: version(library) for library in LIBRARIES},
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, None outside one."""
+    package = Path(__file__).resolve().parent
+    command = ["git", "-C", str(package), "rev-parse", "HEAD"]
+    if not (package.parent / ".git").exists() or not shutil.which("git"):
+        return None
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+
+
+def _whole_lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text[: text.rfind("\n") + 1].split("\n")[:-1]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing; is {path.parent} a run folder?") from None
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is not valid JSON: {error}") from error
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    _replace(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write all or nothing: a kill leaves the old file or the new one."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    with scratch.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

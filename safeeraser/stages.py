@@ -1,0 +1,153 @@
+"""The stages of a run in their order: unlearn, generate, judge, score. Each can be redone or resumed alone.
+
+Not covered: what a stage computes (`train.py`, `generate.py`, `judges/`, `metrics.py`). Model libraries are imported
+only by the stages that need them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from safeeraser import data, judges, losses, metrics
+from safeeraser.config import BASE, RunConfig
+from safeeraser.data import health
+from safeeraser.data.records import VQA, Dataset
+from safeeraser.runs import Run, RunError
+
+
+class Source:
+    """A data set with what the stages derive from it, each computed once."""
+
+    def __init__(self, name: str, *, track: Callable[[list], Iterator] = iter) -> None:
+        self.dataset: Dataset = data.load(name, track=track)
+
+    @cached_property
+    def hash(self) -> str:
+        return health.dataset_hash(self.dataset)
+
+    @cached_property
+    def items(self) -> dict[str, VQA]:
+        return {vqa.id: vqa for vqa in self.dataset.vqa()}
+
+    @cached_property
+    def clean(self) -> frozenset[str]:
+        return health.clean_val(self.dataset)
+
+
+def open_run(config: RunConfig, source: Source, *, name: str | None = None, force: bool = False) -> Run:
+    """The run of this config, new or found."""
+    return Run.create(config, data_hash=source.hash, name=name, force=force)
+
+
+def run_all(run: Run, source: Source, progress: Any = None) -> dict[str, Any]:
+    """Every stage of a run that is not done yet; returns its score row."""
+    if run.config.trains:
+        unlearn(run, source, progress)
+    generate(run, source, progress)
+    judge(run, source, run.config.judge)
+    return score(run, source, run.config.judge, save=True)
+
+
+def unlearn(run: Run, source: Source, progress: Any = None) -> None:
+    """Train the run's adapter, if it is not there yet."""
+    if not run.config.trains:
+        raise RunError(f"{run.name} is the base model: there is nothing to unlearn (--method {BASE})")
+    if run.adapter.exists():
+        return
+    from safeeraser.train import train
+
+    with _working(run, "unlearn"):
+        train(run, source.dataset, progress)
+
+
+def generate(run: Run, source: Source, progress: Any = None) -> None:
+    """Write the answers that the run does not have yet."""
+    from safeeraser import generate as answers
+
+    with _working(run, "generate"):
+        answers.generate(run, source.dataset, progress)
+
+
+def judge(run: Run, source: Source, name: str) -> None:
+    """Grade the answers that this judge has not graded yet."""
+    judge = judges.get(name)
+    with _working(run, "judge"):
+        run.repair(run.verdicts)
+        done = {(row["id"], row["sample"], row["check"]) for row in _verdicts(run, name)}
+        missing = [
+            row
+            for row in run.rows(run.answers)
+            if any((row["id"], row["sample"], check) not in done for check in judges.CHECKS[row["set"]])
+        ]
+        rows = judges.grade(judge, source.items, missing)
+        run.append(run.verdicts, (row for row in rows if (row["id"], row["sample"], row["check"]) not in done))
+
+
+def score(run: Run, source: Source, judge: str, *, save: bool = False) -> dict[str, Any]:
+    """The run's score row by one judge; `save` writes it to the run's scores.json."""
+    config = run.config
+    answers, verdicts = run.rows(run.answers), _verdicts(run, judge)
+    if not answers:
+        raise RunError(f"{run.name} has no answers yet; run `safeeraser generate {run.name}`")
+    if not verdicts:
+        raise RunError(f"{run.name} has no verdicts by {judge!r}; run `safeeraser judge {run.name} --judge {judge}`")
+    with _working(run, "score", done=True):
+        scored = {"answers": answers, "verdicts": verdicts, "items": source.items, "judge": judge}
+        row = {
+            "run": run.name,
+            "model": config.model,
+            "data": config.data,
+            "data_hash": run.facts["data_hash"],
+            "method": config.method,
+            "pd": pd_weight(config),
+            "seed": config.seed,
+            "judge": judge,
+            "decoding": decoding(config),
+            "metrics": metrics.metrics(**scored),
+            "metrics_clean_val": metrics.metrics(**scored, only=source.clean),
+            "change_from_base": _change(run, source, judge, verdicts),
+        }
+        if save:
+            run.save_scores(row)
+    return row
+
+
+def pd_weight(config: RunConfig) -> float:
+    """The weight of Prompt Decouple in this run, 0 for none."""
+    if not (config.trains and config.pd):
+        return 0
+    return losses.METHODS[config.method].pd_weight if config.pd_weight is None else config.pd_weight
+
+
+def decoding(config: RunConfig) -> str:
+    """How the answers were decoded, in words."""
+    how = f"sampled, T={config.temperature:g}, top_p={config.top_p:g}" if config.temperature else "greedy"
+    return f"{how}, at most {config.max_new_tokens} tokens"
+
+
+def _change(run: Run, source: Source, judge: str, verdicts: list[dict]) -> dict[str, Any] | None:
+    """What changed against the base model's run, None when there is none to compare with."""
+    base = Run(run.folder.parent / run.config.base().run_name())
+    if not run.config.trains or not base.verdicts.exists():
+        return None
+    return {"base": base.name} | metrics.changes(base=_verdicts(base, judge), run=verdicts, items=source.items)
+
+
+def _verdicts(run: Run, judge: str) -> list[dict]:
+    return [row for row in run.rows(run.verdicts) if row["judge"] == judge]
+
+
+@contextmanager
+def _working(run: Run, stage: str, *, done: bool = False) -> Iterator[None]:
+    """Hold the run while a stage works on it, and leave a truthful state behind, also when it fails."""
+    with run.lock():
+        run.set_state("running", stage=stage)
+        try:
+            yield
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            message = str(error) or type(error).__name__
+            run.set_state("interrupted" if stopped else "failed", stage=stage, message=message)
+            raise
+        run.set_state("done" if done else "running", stage=stage)

@@ -1,0 +1,332 @@
+"""Unlearning: the step, the loop, and checkpoints that resume to the same result as an uninterrupted run.
+
+Everything random follows from the seed and the step: data order, refusal targets, LoRA's start; dropout's generator is
+saved with each checkpoint. So a run that was killed goes on as if nothing had happened.
+"""
+
+import math
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from transformers import get_cosine_schedule_with_warmup
+
+from safeeraser import losses, models
+from safeeraser.batches import IGNORED, SETS, Batch, Encoder
+from safeeraser.config import ConfigError, RunConfig
+from safeeraser.data.records import VQA, DataError, Record
+from safeeraser.data.records import Dataset as Data
+from safeeraser.losses import Term, View
+from safeeraser.runs import Run
+
+KEPT_CHECKPOINTS = 2
+
+
+class TrainError(Exception):
+    """Training cannot go on; the message says why and what to do. The last checkpoint is kept."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user asked to stop; a checkpoint was written and the same command goes on from it."""
+
+
+Example = dict[str, VQA]
+
+
+class Examples(Dataset[list[tuple[str, VQA]]]):
+    """The endless stream of training examples, by position: a forget pair, its refusal, its retain and decouple pair.
+
+    Every pass is a new order of all forget pairs. The decouple pair of forget pair `x/forget/2` is `x/decouple/2`.
+    """
+
+    def __init__(self, data: Data, terms: tuple[Term, ...], seed: int, length: int = 0) -> None:
+        self.sets = [name for name in SETS if any(name in term.sets for term in terms)]
+        self.pairs = [example for record in data.train for example in _examples(record)]
+        self.refusals = data.refusals
+        self.seed = seed
+        self.length = length
+        _require(data, self.pairs, self.sets)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, position: int) -> list[tuple[str, VQA]]:
+        epoch, index = divmod(position, len(self.pairs))
+        example = self.pairs[self.order(epoch)[index]]
+        if "refusal" in self.sets:
+            forget = example["forget"]
+            refusal = random.Random(f"{self.seed}/{epoch}/{forget.id}").choice(self.refusals)
+            example = example | {"refusal": replace(forget, answer=refusal)}
+        return [(name, example[name]) for name in self.sets if name in example]
+
+    def order(self, epoch: int) -> list[int]:
+        """A shuffle of all examples that depends on seed and epoch alone."""
+        if getattr(self, "_epoch", None) != epoch:
+            self._epoch, self._order = epoch, list(range(len(self.pairs)))
+            random.Random(f"{self.seed}/order/{epoch}").shuffle(self._order)
+        return self._order
+
+
+def _examples(record: Record) -> Iterator[Example]:
+    """Join the record's pairs by the number in their id; retain pair k rides along with forget pair k."""
+    number = {name: {_number(vqa): vqa for vqa in getattr(record, name)} for name in ("retain", "decouple")}
+    for forget in record.forget:
+        partners = {name: pairs.get(_number(forget)) for name, pairs in number.items()}
+        yield {"forget": forget} | {name: vqa for name, vqa in partners.items() if vqa is not None}
+
+
+def _number(vqa: VQA) -> str:
+    return vqa.id.rsplit("/", 1)[-1]
+
+
+def _require(data: Data, pairs: list[Example], sets: list[str]) -> None:
+    if not pairs:
+        raise DataError(f"{data.root}: no forget pairs in train; run `safeeraser data check {data.root}`")
+    if "refusal" in sets and not data.refusals:
+        raise DataError(f'{data.root}: the method needs refusal sentences; put {{"idk": [...]}} into prompt.json')
+    for name, flag in (("retain", "--method ga"), ("decouple", "--no-pd")):
+        if name in sets and not any(name in pair for pair in pairs):
+            raise DataError(f"{data.root}: no {name} pairs in train, which the method needs; or choose {flag}")
+
+
+def total_steps(config: RunConfig, examples: int) -> int:
+    """Optimizer steps of a run."""
+    return config.max_steps or math.ceil(config.epochs * examples / (config.batch_size * config.accumulation))
+
+
+def view(batch: Batch, logits: Tensor, term: Term, base_logits: Tensor | None = None) -> View | None:
+    """A term's part of a batch; logits: [rows, length, vocabulary]. None when the batch has no token of its sets."""
+    labels, example, member = (t[:, 1:] for t in (batch.labels, batch.example, batch.member))
+    wanted = torch.tensor([SETS.index(name) for name in term.sets], device=labels.device)
+    mask = (labels != IGNORED) & torch.isin(member, wanted)
+    if not mask.any():
+        return None
+    # Position i predicts token i + 1.
+    base = base_logits[:, :-1][mask] if base_logits is not None and "base_logits" in term.needs else None
+    return View(logits[:, :-1][mask], labels[mask], example[mask], base)
+
+
+def term_losses(model: Any, base: PeftModel, batch: Batch, terms: tuple[Term, ...]) -> dict[str, Tensor]:
+    """One forward pass for all terms, and one with the adapter off for those that ask for the base model."""
+    logits = model(**batch.inputs).logits
+    base_logits = _base_logits(base, batch, terms, logits)
+    views = {term: view(batch, logits, term, base_logits) for term in terms}
+    return {term.name: term.loss(v) for term, v in views.items() if v is not None}
+
+
+def _base_logits(base: PeftModel, batch: Batch, terms: tuple[Term, ...], logits: Tensor) -> Tensor | None:
+    """The base model's logits on the rows that need them; zero elsewhere, where no view looks."""
+    sets = {name for term in terms if "base_logits" in term.needs for name in term.sets}
+    if not sets:
+        return None
+    wanted = torch.tensor([SETS.index(name) for name in sets], device=logits.device)
+    rows = torch.isin(batch.member, wanted).any(1)
+    base_logits = torch.zeros_like(logits)
+    with torch.no_grad(), base.disable_adapter():
+        base_logits[rows] = base(**batch.rows(rows).inputs).logits
+    return base_logits
+
+
+def train(run: Run, data: Data, progress: Any = None) -> None:
+    """Unlearn: from the run's config to its `adapter/`; goes on from the last checkpoint if there is one."""
+    config = run.config
+    terms = losses.terms(
+        config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight
+    )
+    examples = Examples(data, terms, config.seed)
+    steps = total_steps(config, len(examples.pairs))
+    examples.length = steps * config.accumulation * config.batch_size
+    accelerator = Accelerator(
+        mixed_precision="no" if config.precision == "fp32" else config.precision,
+        gradient_accumulation_steps=config.accumulation,
+        cpu=config.device == "cpu",
+    )
+    network, processor = models.load(config.model, precision=config.precision)
+    set_seed(config.seed)
+    base = models.attach_lora(network, config)
+    optimizer = torch.optim.AdamW(models.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
+    schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
+    model, optimizer = accelerator.prepare(base, optimizer)
+
+    done = _resume(run, base, optimizer, schedule)
+    run.repair(run.log, keep=done)
+    encoder = Encoder(processor, max_length=config.max_length)
+    loader = DataLoader(
+        torch.utils.data.Subset(examples, range(done * config.accumulation * config.batch_size, len(examples))),
+        batch_size=config.batch_size,
+        collate_fn=lambda rows: encoder.training_batch(
+            [(example, name, vqa) for example, row in enumerate(rows) for name, vqa in row]
+        ),
+    )
+    task = progress and progress.add_task("unlearn", total=steps, completed=done, note="")
+    model.train()
+    with _stop_on_signal() as stop, _explain_memory(config):
+        batches = iter(loader)
+        for step in range(done + 1, steps + 1):
+            row = _step(accelerator, model, base, optimizer, batches, terms, config, step)
+            schedule.step()
+            row = {"step": step, "epoch": step / steps * config.epochs, "lr": schedule.get_last_lr()[0]} | row
+            run.append(run.log, [row])
+            run.set_state("running", stage="unlearn", step=step, steps=steps)
+            if progress:
+                progress.update(task, completed=step, note=_note(row))
+            if stop and step < steps:
+                _save_checkpoint(run, step, base, optimizer, schedule)
+                raise Interrupted(f"stopped after step {step} of {steps}; the same command goes on from here")
+            if step % config.checkpoint_every == 0 and step < steps:
+                _save_checkpoint(run, step, base, optimizer, schedule)
+    _save_whole(run.adapter, lambda folder: models.save_adapter(base, folder))
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+
+
+def _step(
+    accelerator: Accelerator,
+    model: Any,
+    base: PeftModel,
+    optimizer: Any,
+    batches: Iterator[Batch],
+    terms: tuple[Term, ...],
+    config: RunConfig,
+    step: int,
+) -> dict[str, Any]:
+    """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took."""
+    start, tokens = time.perf_counter(), 0
+    sums: dict[str, float] = {term.name: 0.0 for term in terms}
+    total, norm = 0.0, 0.0
+    for _ in range(config.accumulation):
+        batch = next(batches).to(accelerator.device)
+        with accelerator.accumulate(model):
+            with accelerator.autocast():
+                parts = term_losses(model, base, batch, terms)
+            loss = sum((t.weight * parts[t.name] for t in terms if t.name in parts), start=torch.zeros(()).to(batch.labels.device))
+            if not torch.isfinite(loss):
+                raise TrainError(_not_finite("loss", step, parts))
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                norm = float(accelerator.clip_grad_norm_(models.trainable(base), config.clip))
+                # In fp16 the scaler skips such a step and lowers its scale.
+                if not math.isfinite(norm) and config.precision != "fp16":
+                    raise TrainError(_not_finite("gradient", step, parts))
+            optimizer.step()
+            optimizer.zero_grad()
+        tokens += int(batch.inputs["attention_mask"].sum())
+        total += loss.item() / config.accumulation
+        for name, value in parts.items():
+            sums[name] += value.item() / config.accumulation
+    return {
+        "loss": total,
+        "terms": sums,
+        "grad_norm": norm,
+        "tokens": tokens,
+        "seconds": round(time.perf_counter() - start, 4),
+        "peak_memory": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+    }
+
+
+def _not_finite(what: str, step: int, parts: dict[str, Tensor]) -> str:
+    shown = ", ".join(f"{name} {value.item():.4g}" for name, value in parts.items())
+    return (
+        f"the {what} is not finite at step {step} ({shown}). The last checkpoint is kept, but the same command would "
+        "end here again: start another run with a lower --lr or --clip."
+    )
+
+
+def _note(row: dict[str, Any]) -> str:
+    return " ".join(f"{name} {value:.3f}" for name, value in row["terms"].items())
+
+
+def _save_checkpoint(run: Run, step: int, base: PeftModel, optimizer: Any, schedule: Any) -> None:
+    """Everything that the rest of the run depends on: weights, optimizer, schedule and random state."""
+
+    def write(folder: Path) -> None:
+        models.save_adapter(base, folder)
+        trainer = {
+            "step": step,
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "random": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        torch.save(trainer, folder / "trainer.pt")
+
+    _save_whole(run.checkpoints / f"step-{step}", write)
+    for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
+        shutil.rmtree(old)
+
+
+def _save_whole(target: Path, write: Any) -> None:
+    """Write a folder under another name first: a kill leaves the whole of it or nothing."""
+    scratch = target.with_name(f".{target.name}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    write(scratch)
+    for file in scratch.iterdir():
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    shutil.rmtree(target, ignore_errors=True)
+    scratch.rename(target)
+
+
+def _checkpoints(run: Run) -> list[Path]:
+    return sorted(run.checkpoints.glob("step-*"), key=lambda folder: int(folder.name.removeprefix("step-")))
+
+
+def _resume(run: Run, base: PeftModel, optimizer: Any, schedule: Any) -> int:
+    """Load the last checkpoint, if any; returns the number of steps already done."""
+    saved = _checkpoints(run)
+    if not saved:
+        return 0
+    trainer = torch.load(saved[-1] / "trainer.pt", map_location="cpu", weights_only=True)
+    loaded = set_peft_model_state_dict(base, load_file(saved[-1] / "adapter_model.safetensors"))
+    if loaded.unexpected_keys:
+        raise TrainError(f"{saved[-1]} does not fit the model: {loaded.unexpected_keys[0]}; delete it to start anew")
+    optimizer.load_state_dict(trainer["optimizer"])
+    schedule.load_state_dict(trainer["schedule"])
+    torch.set_rng_state(trainer["random"])
+    if trainer["cuda"]:
+        torch.cuda.set_rng_state_all(trainer["cuda"])
+    return trainer["step"]
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[list[int]]:
+    """Collects Ctrl+C and SIGTERM so that the step in hand can end; a second one stops at once."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: Any) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _explain_memory(config: RunConfig) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise TrainError(
+            f"out of GPU memory. Lower --batch-size (now {config.batch_size}) and raise --accumulation "
+            f"(now {config.accumulation}) by the same factor, or lower --max-length (now {config.max_length}) "
+            f"or --lora-rank (now {config.lora_rank}). The same command goes on from the last checkpoint."
+        ) from error
