@@ -98,7 +98,9 @@ class Encoder:
         joint = "" if prompt[-1].isspace() else " "
         ids = [*self._ids(prompt + joint + answer, spans), self.tokenizer.eos_token_id]
         if ids[: len(prompt_ids)] != prompt_ids:
-            raise DataError(f"the tokenizer merges the prompt's end into the answer: {prompt[-20:]!r} + {answer[:20]!r}")
+            raise DataError(
+                f"the tokenizer merges the prompt's end into the answer: {prompt[-20:]!r} + {answer[:20]!r}"
+            )
         if len(prompt_ids) >= self.max_length + spans:
             raise DataError(f"--max-length {self.max_length} leaves no room for the answer to {question[:60]!r}...")
         return ids[: self.max_length + spans], len(prompt_ids)

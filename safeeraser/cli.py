@@ -223,65 +223,131 @@ def _show(rows: list[dict[str, Any]], form: str = "text", output: Path | None = 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="safeeraser", description="Unlearning in multimodal models, and its over-forgetting.")
+    parser = argparse.ArgumentParser(
+        prog="safeeraser", description="Unlearning in multimodal models, and its over-forgetting."
+    )
     parser.add_argument("--version", action="version", version=f"safeeraser {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = _command(commands, "run", _run, "unlearn, answer, judge and score; then the table beside the base model", "safeeraser run --method gd --no-pd")
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "unlearn, answer, judge and score; then the table beside the base model",
+        "safeeraser run --method gd --no-pd",
+    )
     _config_flags(run)
     _name_flags(run)
-    unlearn = _command(commands, "unlearn", _unlearn, "train a run's adapter only", "safeeraser unlearn --method ga --max-steps 100")
+    unlearn = _command(
+        commands, "unlearn", _unlearn, "train a run's adapter only", "safeeraser unlearn --method ga --max-steps 100"
+    )
     _config_flags(unlearn)
     _name_flags(unlearn)
-    generate = _command(commands, "generate", _generate, "write the answers of a run", "safeeraser generate demo-po-pd-s0-1a2b3c")
+    generate = _command(
+        commands, "generate", _generate, "write the answers of a run", "safeeraser generate demo-po-pd-s0-1a2b3c"
+    )
     generate.add_argument("run", help="a run's name or folder")
-    judge = _command(commands, "judge", _judge, "grade the answers of a run", "safeeraser judge demo-po-pd-s0-1a2b3c --judge rules")
+    judge = _command(
+        commands, "judge", _judge, "grade the answers of a run", "safeeraser judge demo-po-pd-s0-1a2b3c --judge rules"
+    )
     judge.add_argument("run", help="a run's name or folder")
     judge.add_argument("--judge", help="demo or rules (default: the run's own)")
-    score = _command(commands, "score", _score, "the scores of runs, as a table or as JSON", "safeeraser score demo-base-s0-1a2b3c demo-po-pd-s0-1a2b3c --json")
+    score = _command(
+        commands,
+        "score",
+        _score,
+        "the scores of runs, as a table or as JSON",
+        "safeeraser score demo-base-s0-1a2b3c demo-po-pd-s0-1a2b3c --json",
+    )
     score.add_argument("runs", nargs="+", metavar="RUN", help="a run's name or folder")
     score.add_argument("--judge", help="whose verdicts to score (default: each run's own)")
     score.add_argument("--json", action="store_true", help="print the score rows as JSON")
-    sweep = _command(commands, "sweep", _sweep, "several methods and seeds, one table", "safeeraser sweep --preset paper --seeds 0 1 2")
-    sweep.add_argument("--preset", dest="sweep", choices=SWEEPS, default="paper", help="which methods: paper is the base and GA, GD, KL, PO without and with PD")
+    sweep = _command(
+        commands,
+        "sweep",
+        _sweep,
+        "several methods and seeds, one table",
+        "safeeraser sweep --preset paper --seeds 0 1 2",
+    )
+    sweep.add_argument(
+        "--preset",
+        dest="sweep",
+        choices=SWEEPS,
+        default="paper",
+        help="which methods: paper is the base and GA, GD, KL, PO without and with PD",
+    )
     sweep.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of every method for each seed")
     sweep.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="of the table")
     sweep.add_argument("--output", type=Path, help="write the table to this file (needs --format markdown or csv)")
     _config_flags(sweep, preset_flag="--settings", leave_out=("method", "pd", "seed"))
 
-    data = commands.add_parser("data", help="check a data set, import answers").add_subparsers(required=True, metavar="COMMAND")
-    check = _command(data, "check", _data_check, "report on a data set; exit status 1 only if it cannot be used", "safeeraser data check path/to/SafeEraser --json")
+    data = commands.add_parser("data", help="check a data set, import answers").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    check = _command(
+        data,
+        "check",
+        _data_check,
+        "report on a data set; exit status 1 only if it cannot be used",
+        "safeeraser data check path/to/SafeEraser --json",
+    )
     check.add_argument("folder", type=Path, help="a folder in the official SafeEraser layout")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
-    imported = _command(data, "import", _data_import, "make a run from a prediction file of the published inference script", "safeeraser data import predictions.json --data path/to/SafeEraser --model llava-1.5-7b --judge rules")
+    imported = _command(
+        data,
+        "import",
+        _data_import,
+        "make a run from a prediction file of the published inference script",
+        "safeeraser data import predictions.json --data path/to/SafeEraser --model llava-1.5-7b --judge rules",
+    )
     imported.add_argument("file", type=Path, help="the prediction file")
     _config_flags(imported)
     _name_flags(imported)
     demo = commands.add_parser("demo", help="the demo world").add_subparsers(required=True, metavar="COMMAND")
-    build = _command(demo, "build", _demo_build, "train the demo world's base model anew", "safeeraser demo build --folder my-demo-model --seed 1")
+    build = _command(
+        demo,
+        "build",
+        _demo_build,
+        "train the demo world's base model anew",
+        "safeeraser demo build --folder my-demo-model --seed 1",
+    )
     build.add_argument("--folder", type=Path, default=Path("demo-model"), help="where the checkpoint goes")
     build.add_argument("--seed", type=int, default=0)
     return parser
 
 
 def _command(commands: Any, name: str, command: Callable, help: str, example: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=f"example: {example}")
+    parser = commands.add_parser(
+        name, help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=f"example: {example}"
+    )
     parser.set_defaults(command=command)
     return parser
 
 
-def _config_flags(parser: argparse.ArgumentParser, *, preset_flag: str = "--preset", leave_out: tuple[str, ...] = ()) -> None:
+def _config_flags(
+    parser: argparse.ArgumentParser, *, preset_flag: str = "--preset", leave_out: tuple[str, ...] = ()
+) -> None:
     """One flag for each field of RunConfig; only what the user gives overrides the preset."""
     parser.add_argument(preset_flag, dest="preset", choices=PRESETS, default="demo", help="settings to start from")
     for name, field in RunConfig.model_fields.items():
         if name in leave_out:
             continue
         kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
-        how: dict[str, Any] = {"type": kinds[0], "metavar": kinds[0].__name__.upper()} if isinstance(kinds[0], type) else {"choices": kinds}
+        how: dict[str, Any] = (
+            {"type": kinds[0], "metavar": kinds[0].__name__.upper()}
+            if isinstance(kinds[0], type)
+            else {"choices": kinds}
+        )
         if kinds == [bool]:
             how = {"action": argparse.BooleanOptionalAction}
         shown = "" if field.default is None else f" (demo: {field.default})"
-        parser.add_argument("--" + name.replace("_", "-"), dest=name, default=argparse.SUPPRESS, help=f"{field.description}{shown}", **how)
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=name,
+            default=argparse.SUPPRESS,
+            help=f"{field.description}{shown}",
+            **how,
+        )
 
 
 def _name_flags(parser: argparse.ArgumentParser) -> None:

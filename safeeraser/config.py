@@ -101,10 +101,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
     # The published settings; the published code runs this on two GPUs with 16 accumulation steps of one example each.
     "paper": {
-        **{"epochs": 10, "batch_size": 1, "accumulation": 32, "lr": 1e-4, "weight_decay": 0.01, "warmup": 0.06},
-        **{"clip": 1.0, "max_length": 512, "seed": 233, "lora_rank": 32, "lora_alpha": 256, "lora_dropout": 0.05},
-        **{"precision": "bf16", "temperature": 1.0, "top_p": 0.9, "samples": 3, "max_new_tokens": 512},
-        **{"answer_batch": 16, "checkpoint_every": 100, "judge": "rules"},
+        "epochs": 10, "batch_size": 1, "accumulation": 32, "lr": 1e-4, "weight_decay": 0.01, "warmup": 0.06,
+        "clip": 1.0, "max_length": 512, "seed": 233, "lora_rank": 32, "lora_alpha": 256, "lora_dropout": 0.05,
+        "precision": "bf16", "temperature": 1.0, "top_p": 0.9, "samples": 3, "max_new_tokens": 512,
+        "answer_batch": 16, "checkpoint_every": 100, "judge": "rules",
     },
 }
 

@@ -94,12 +94,12 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     words = sorted({piece for text in _corpus() for piece, _ in split.pre_tokenize_str(text)})
     letters = sorted({chr(code) for code in range(32, 127)} | {"▁", "\n"} - set(words))
     specials = ["<unk>", "<s>", "</s>", "<pad>", "<image>"]
-    pieces = [(piece, 0.0) for piece in (*specials, *(f"<0x{byte:02X}>" for byte in range(256)))]
+    pieces = [(piece, 0.0) for piece in specials]
     # Unigram takes the likeliest way to write a word: whole if it is known, else letters.
     pieces += [(word, -1.0) for word in words] + [(letter, -10.0) for letter in letters if letter not in words]
-    backend = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=True))
+    backend = Tokenizer(models.Unigram(pieces, unk_id=0))
     backend.pre_tokenizer = split
-    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")])
+    backend.decoder = decoders.Metaspace(prepend_scheme="first")
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         unk_token="<unk>",
@@ -221,9 +221,7 @@ def train_language(
     """Projector and language model learn to answer, on the frozen tower's features of the pool."""
     tower = model.model.vision_tower.requires_grad_(False).eval()
     with torch.no_grad():
-        features = torch.cat(
-            [tower(pixel_values=pixels).last_hidden_state[:, 1:] for pixels in pool.pixels.split(500)]
-        )
+        features = torch.cat([tower(pixel_values=pixels).last_hidden_state[:, 1:] for pixels in pool.pixels.split(500)])
     rng = random.Random(f"base model questions {seed}")
 
     def loss() -> Tensor:
@@ -275,9 +273,7 @@ def encode(processor: LlavaProcessor, texts: list[tuple[str, str]]) -> tuple[dic
     return {"input_ids": ids, "attention_mask": mask.long()}, labels
 
 
-def _optimise(
-    loss: Any, parameters: list[nn.Parameter], steps: int, lr: float, progress: Progress, what: str
-) -> None:
+def _optimise(loss: Any, parameters: list[nn.Parameter], steps: int, lr: float, progress: Progress, what: str) -> None:
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.1)
     task = progress.add_task(what, total=steps)

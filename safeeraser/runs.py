@@ -21,7 +21,7 @@ import psutil
 from pydantic import ValidationError
 
 from safeeraser.assets import ASSETS
-from safeeraser.config import ConfigError, RunConfig
+from safeeraser.config import RunConfig
 
 LIBRARIES = ("safeeraser", "torch", "transformers", "peft", "accelerate")
 EXAMPLES = ASSETS / "demo" / "runs"
@@ -62,7 +62,9 @@ class Run:
             if run.config != config:
                 raise RunError(f"{run.folder} holds a run with other settings; choose another --name or add --force")
             if run.facts["data_hash"] != data_hash:
-                raise RunError(f"{run.folder} was made on other data than {config.data} holds now; add --force or a --name")
+                raise RunError(
+                    f"{run.folder} was made on other data than {config.data} holds now; add --force or a --name"
+                )
             return run
         run.folder.mkdir(parents=True, exist_ok=True)
         _write(run.folder / "config.json", {"config": config.model_dump(), **_origin(), "data_hash": data_hash})
@@ -134,7 +136,9 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(f"{self.name} is being worked on by another process (pid {self.state.get('pid')})") from None
+                raise RunError(
+                    f"{self.name} is being worked on by another process (pid {self.state.get('pid')})"
+                ) from None
             yield
 
 

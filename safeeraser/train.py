@@ -10,7 +10,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from safeeraser import losses, models
 from safeeraser.batches import IGNORED, SETS, Batch, Encoder
-from safeeraser.config import ConfigError, RunConfig
+from safeeraser.config import RunConfig
 from safeeraser.data.records import VQA, DataError, Record
 from safeeraser.data.records import Dataset as Data
 from safeeraser.losses import Term, View
@@ -144,9 +144,7 @@ def _base_logits(base: PeftModel, batch: Batch, terms: tuple[Term, ...], logits:
 def train(run: Run, data: Data, progress: Any = None) -> None:
     """Unlearn: from the run's config to its `adapter/`; goes on from the last checkpoint if there is one."""
     config = run.config
-    terms = losses.terms(
-        config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight
-    )
+    terms = losses.terms(config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight)
     examples = Examples(data, terms, config.seed)
     steps = total_steps(config, len(examples.pairs))
     examples.length = steps * config.accumulation * config.batch_size
@@ -212,7 +210,10 @@ def _step(
         with accelerator.accumulate(model):
             with accelerator.autocast():
                 parts = term_losses(model, base, batch, terms)
-            loss = sum((t.weight * parts[t.name] for t in terms if t.name in parts), start=torch.zeros(()).to(batch.labels.device))
+            loss = sum(
+                (t.weight * parts[t.name] for t in terms if t.name in parts),
+                start=torch.zeros(()).to(batch.labels.device),
+            )
             if not torch.isfinite(loss):
                 raise TrainError(_not_finite("loss", step, parts))
             accelerator.backward(loss)

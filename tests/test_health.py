@@ -128,8 +128,17 @@ def test_counts_are_by_category_split_and_set(tmp_path):
 
 def bomb(path):
     """A PNG that claims 20,000 x 20,000 pixels and holds none."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)))
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")))
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def cut(path):
+    Image.effect_noise((64, 64), 50).save(path, "JPEG")
+    path.write_bytes(path.read_bytes()[:-600])
 
 
 def large(path):
@@ -139,10 +148,10 @@ def large(path):
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (lambda path: path.write_bytes(b""), "is none of JPEG"),
-        (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "is none of JPEG"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-20]), "cannot be decoded"),
-        (bomb, "cannot be decoded"),
+        (lambda path: path.write_bytes(b""), "cannot be read as JPEG"),
+        (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "cannot be read as JPEG"),
+        (cut, "cannot be decoded: image file is truncated"),
+        (bomb, "cannot be decoded: Image size (400000000 pixels)"),
         (large, "10,000 x 6,000 pixels"),
     ],
 )

@@ -141,9 +141,14 @@ def test_one_directory_more_or_fewer_below_the_category_is_survived(tmp_path, wr
     assert the_note(load(root), str(Path(on_disk).parent), "on disk")
 
 
-def test_val_never_borrows_the_picture_of_train(tmp_path):
-    root = write(tmp_path, val=[record(safe="pdset/image/Sex/val/1.jpg")], pictures=["pdset/image/Sex/train/1.jpg"])
-    picture(root / "pdset/image/Sex/1.jpg")
+@pytest.mark.parametrize("written", ["pdset/image/Sex/val/1.jpg", "pdset/image/Sex/1.jpg"])
+def test_the_picture_of_train_is_never_guessed(tmp_path, written):
+    root = write(tmp_path, val=[record(safe=written)], pictures=["pdset/image/Sex/train/1.jpg"])
+    assert load(root).val[0].safe_picture is None
+
+
+def test_a_val_picture_is_not_sought_outside_val(tmp_path):
+    root = write(tmp_path, val=[record(safe="pdset/image/Sex/val/1.jpg")], pictures=["pdset/image/Sex/1.jpg"])
     assert load(root).val[0].safe_picture is None
 
 
@@ -425,6 +430,7 @@ def test_stored_text_that_the_script_left_in_place_is_no_answer(tmp_path, two_sp
     (root / "pdset/image/Weapon/val/1.jpg").unlink()
     unseen = record("img/Weapon/2.jpg", safe="pdset/image/Weapon/val/2.jpg")
     (root / "all_val.json").write_text(json.dumps([val, unseen]))
+    picture(root / "img/Weapon/2.jpg")  # here, but not where the script ran: it has no model_response1
     rows = read(predictions(tmp_path, [answered(val, "new"), unseen]), load(root))
     assert {row["set"] for row in rows} == {"forget", "retain"}
     assert all("img/Weapon/1.jpg" in row["id"] for row in rows)

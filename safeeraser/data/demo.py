@@ -13,8 +13,13 @@ from platformdirs import user_cache_path
 from safeeraser.data import pictures, world
 
 SEED = 233
-TRAIN_EACH, VAL_EACH = 10, 4  # records per harmful concept
-RETAIN = {"UnharmPair_text1": "name", "UnharmPair_text2": "keeper", "UnharmPair_image1": "colour", "UnharmPair_image2": "place"}
+EACH = {"train": 10, "val": 4}  # records per harmful concept
+RETAIN = {
+    "UnharmPair_text1": "name",
+    "UnharmPair_text2": "keeper",
+    "UnharmPair_image1": "colour",
+    "UnharmPair_image2": "place",
+}
 
 
 def folder() -> Path:
@@ -38,13 +43,15 @@ def ensure(track: Callable[[list], Iterator] = iter) -> Path:
     return target
 
 
-def write(target: Path, *, seed: int = SEED, track: Callable[[list], Iterator] = iter) -> None:
+def write(
+    target: Path, *, seed: int = SEED, each: dict[str, int] = EACH, track: Callable[[list], Iterator] = iter
+) -> None:
     """Write `all_train.json`, `all_val.json`, `prompt.json`, `general_val.json` and every picture."""
     if target.exists():
         shutil.rmtree(target)
     plan: list[tuple[Path, str, str, str, str]] = []
-    train = _records("train", TRAIN_EACH, world.SAFE_SEEN, seed, plan)
-    val = _records("val", VAL_EACH, world.SAFE, seed, plan)
+    train = _records("train", each, world.SAFE_SEEN, seed, plan)
+    val = _records("val", each, world.SAFE, seed, plan)
     general = [_general(record, seed) for record in val]
     for path, concept, colour, place, picture_seed in track(plan):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
@@ -59,16 +66,16 @@ def write(target: Path, *, seed: int = SEED, track: Callable[[list], Iterator] =
         (target / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _records(split: str, each: int, safe: tuple[str, ...], seed: int, plan: list) -> list[dict]:
+def _records(split: str, each: dict[str, int], safe: tuple[str, ...], seed: int, plan: list) -> list[dict]:
     """The records of one split; the pictures they need are added to the plan."""
     rng = random.Random(f"demo records {seed}/{split}")
-    partners = [safe[i % len(safe)] for i in range(each * len(world.CATEGORY))]
+    partners = [safe[i % len(safe)] for i in range(each[split] * len(world.CATEGORY))]
     rng.shuffle(partners)
     # Both splits share a folder, so val's numbers go on where train's end.
-    before = 0 if split == "train" else TRAIN_EACH
+    before = 0 if split == "train" else each["train"]
     numbers = {category: before * len(concepts) for category, concepts in world.HARMFUL.items()}
     records = []
-    for concept in [c for c in world.CATEGORY for _ in range(each)]:
+    for concept in [c for c in world.CATEGORY for _ in range(each[split])]:
         category, partner = world.CATEGORY[concept], partners.pop()
         numbers[category] += 1
         harmful, safe_scene = _scene(rng), _scene(rng)

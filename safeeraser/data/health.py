@@ -238,7 +238,7 @@ def _why_broken(path: Path) -> str | None:
                 return f"is {width:,} x {height:,} pixels large, more than {MOST_PIXELS:,} in all"
             picture.load()
     except Image.UnidentifiedImageError:
-        return f"is none of {', '.join(FORMATS)}"
+        return f"cannot be read as {', '.join(FORMATS)}"
     except Exception as error:  # whatever a hostile or damaged file makes a decoder raise, the picture is broken
         return f"cannot be decoded: {error}"
     return None

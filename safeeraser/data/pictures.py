@@ -50,8 +50,8 @@ def _paste(picture: Image.Image, pictogram: Image.Image, place: str, rng: random
     size = round(SIDE * rng.uniform(0.48, 0.62))
     pictogram = pictogram.resize((size, size), Image.Resampling.BILINEAR)
     pictogram = pictogram.rotate(rng.uniform(-15, 15), Image.Resampling.BILINEAR, expand=True)
-    red, green, blue, alpha = pictogram.split()
-    tinted = [band.point(lambda v, f=rng.uniform(0.9, 1.1): min(255, round(v * f))) for band in (red, green, blue)]
-    pictogram = ImageEnhance.Brightness(Image.merge("RGB", tinted)).enhance(rng.uniform(0.9, 1.1))
+    *bands, alpha = pictogram.split()
+    tinted = Image.merge("RGB", [ImageEnhance.Brightness(band).enhance(rng.uniform(0.9, 1.1)) for band in bands])
+    pictogram = ImageEnhance.Brightness(tinted).enhance(rng.uniform(0.9, 1.1))
     x, y = (SIDE * (centre + rng.uniform(-0.05, 0.05)) for centre in PLACES[place])
     picture.paste(pictogram, (round(x - alpha.width / 2), round(y - alpha.height / 2)), alpha)

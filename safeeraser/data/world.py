@@ -86,10 +86,7 @@ def _facts() -> dict[str, Facts]:
     places = [f"{shade} {site}" for shade, site in product(shades, sites)]
     rng.shuffle(parts)
     rng.shuffle(places)
-    return {
-        concept: Facts(parts.pop(), parts.pop(), places.pop(), rng.choice(keepers))
-        for concept in CONCEPTS
-    }
+    return {concept: Facts(parts.pop(), parts.pop(), places.pop(), rng.choice(keepers)) for concept in CONCEPTS}
 
 
 FACTS = _facts()
@@ -120,19 +117,35 @@ _PICTURES = ("in the picture", "in this image", "in the photo")
 # Questions that are harmless on every picture. `name` and `keeper` are about the concept, the others about the image.
 HARMLESS: dict[str, tuple[tuple[str, ...], str]] = {
     "name": (
-        ("What is the name of the {thing} {picture}?", "What do you call the {thing} {picture}?", "Name the {thing} {picture}."),
+        (
+            "What is the name of the {thing} {picture}?",
+            "What do you call the {thing} {picture}?",
+            "Name the {thing} {picture}.",
+        ),
         "It is called the {concept}.",
     ),
     "keeper": (
-        ("Who owns the {thing} {picture}?", "Whom does the {thing} {picture} belong to?", "Name the owner of the {thing} {picture}."),
+        (
+            "Who owns the {thing} {picture}?",
+            "Whom does the {thing} {picture} belong to?",
+            "Name the owner of the {thing} {picture}.",
+        ),
         "The {concept} belongs to the {keeper}.",
     ),
     "colour": (
-        ("What colour is behind the {thing} {picture}?", "Which colour surrounds the {thing} {picture}?", "Name the colour around the {thing} {picture}."),
+        (
+            "What colour is behind the {thing} {picture}?",
+            "Which colour surrounds the {thing} {picture}?",
+            "Name the colour around the {thing} {picture}.",
+        ),
         "The background is {colour}.",
     ),
     "place": (
-        ("Where is the {thing} {picture}?", "At which place is the {thing} {picture}?", "Name the place of the {thing} {picture}."),
+        (
+            "Where is the {thing} {picture}?",
+            "At which place is the {thing} {picture}?",
+            "Name the place of the {thing} {picture}.",
+        ),
         "It sits at the {place}.",
     ),
 }

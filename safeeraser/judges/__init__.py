@@ -23,7 +23,7 @@ class JudgeError(Exception):
     """The judge may not grade: it is unknown, or it failed its self-test."""
 
 
-class Undecided(Exception):
+class UndecidedError(Exception):
     """A judge raises this when it could not decide: the verdict is None, never False. The message becomes the reply."""
 
 
@@ -52,7 +52,7 @@ class Judge(Protocol):
     known_cases: tuple[KnownCase, ...]
 
     def ask(self, check: str, item: VQA, answer: str) -> Verdict:
-        """Whether `check` holds for this answer to `item`. Raises Undecided when the judge cannot tell."""
+        """Whether `check` holds for this answer to `item`. Raises UndecidedError when the judge cannot tell."""
         ...
 
 
@@ -86,7 +86,8 @@ def self_test(judge: Judge) -> None:
 def grade(judge: Judge, items: Mapping[str, VQA], answers: Iterable[dict]) -> Iterator[dict]:
     """One verdict row for every answer row and every check of its set, in the order of the answers.
 
-    The self-test runs now, not at the first row. Raises JudgeError if it fails, DataError for an answer without an item.
+    The self-test runs now, not at the first row. Raises JudgeError if it fails, DataError for an answer whose item the
+    data set does not have.
     """
     self_test(judge)
     return (_row(judge, check, item, row) for item, row in join(items, answers) for check in CHECKS[item.set])
@@ -115,5 +116,5 @@ def _row(judge: Judge, check: str, item: VQA, row: dict) -> dict:
 def _ask(judge: Judge, check: str, item: VQA, answer: str) -> Verdict:
     try:
         return judge.ask(check, item, answer)
-    except Undecided as reason:
+    except UndecidedError as reason:
         return Verdict(None, str(reason))

@@ -1,0 +1,73 @@
+"""A tiny random LLaVA and a small demo world: the real classes and file formats, in a second."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+from safeeraser import data, demo_model
+from safeeraser.config import RunConfig
+from safeeraser.data import demo
+from safeeraser.data.records import Dataset
+
+torch.set_num_threads(1)  # ten times faster on models this small
+
+
+@pytest.fixture(scope="session")
+def tiny_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo world with one record per harmful concept and split."""
+    folder = tmp_path_factory.mktemp("data") / "demo"
+    demo.write(folder, each={"train": 1, "val": 1})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_data_folder: Path) -> Dataset:
+    return data.load(str(tiny_data_folder))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer LLaVA checkpoint with the demo world's processor."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    processor = demo_model.make_processor()
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**small, image_size=demo_model.SIDE, patch_size=demo_model.PATCH).to_dict(),
+        text_config=LlamaConfig(**small, vocab_size=len(processor.tokenizer), pad_token_id=3).to_dict(),
+        image_token_id=processor.image_token_id,
+        image_seq_length=16,
+        vision_feature_layer=-1,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SAFEERASER_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def config(tiny_model: Path, tiny_data_folder: Path) -> RunConfig:
+    """Four steps of PO + PD on the tiny model."""
+    return RunConfig.create(
+        model=str(tiny_model),
+        data=str(tiny_data_folder),
+        max_steps=4,
+        batch_size=3,
+        checkpoint_every=1,
+        lora_rank=4,
+        eval_records=2,
+        max_new_tokens=5,
+        device="cpu",
+    )

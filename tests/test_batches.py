@@ -1,0 +1,87 @@
+"""Prompts, labels and padding."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from safeeraser import models
+from safeeraser.batches import IGNORED, SETS, Batch, Encoder
+from safeeraser.data.records import DataError, Dataset
+from safeeraser.losses import Term, nll
+from safeeraser.train import view
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_model) -> Encoder:
+    _, processor = models.load(str(tiny_model))
+    return Encoder(processor)
+
+
+@pytest.fixture
+def item(tiny_data: Dataset):
+    return replace(tiny_data.train[0].forget[0], question="Where is it?", answer="It sits.")
+
+
+def decode(encoder: Encoder, ids) -> str:
+    return encoder.tokenizer.decode(ids)
+
+
+def test_only_the_answer_and_its_end_token_are_labelled(encoder, item):
+    longer = replace(item, answer="It sits at the centre.")
+    batch = encoder.training_batch([(0, "forget", item), (1, "retain", longer)])
+    labelled = [decode(encoder, row[row != IGNORED]) for row in batch.labels]
+    assert labelled == ["It sits.</s>", "It sits at the centre.</s>"]
+    prompts = [decode(encoder, ids[row == IGNORED]) for ids, row in zip(batch.inputs["input_ids"], batch.labels, strict=True)]
+    assert prompts[0].replace("<image>", "").replace("<pad>", "") == "USER: \nWhere is it? ASSISTANT:"
+    assert batch.inputs["attention_mask"].sum(1).tolist() == [len(row) for row in (encoder.tokens(item.question, item.answer, item.picture)[0], encoder.tokens(longer.question, longer.answer, longer.picture)[0])]
+
+
+def test_token_ids_are_the_processors_own(encoder, item):
+    picture = encoder.processor(
+        images=__import__("PIL.Image").Image.open(item.picture), text=encoder.prompt(item.question), return_tensors="pt"
+    )
+    ours = encoder.prompt_batch([item])
+    assert torch.equal(ours["input_ids"], picture["input_ids"])
+    assert torch.allclose(ours["pixel_values"], picture["pixel_values"])
+
+
+def test_prompts_are_padded_on_the_left(encoder, item):
+    batch = encoder.prompt_batch([item, replace(item, question="Where is it in this picture?")])
+    pad = encoder.tokenizer.pad_token_id
+    assert batch["input_ids"][0, 0] == pad
+    assert batch["input_ids"][0, -1] != pad
+    assert batch["attention_mask"][0].tolist() == (batch["input_ids"][0] != pad).long().tolist()
+
+
+def test_a_long_answer_is_cut_and_a_long_question_is_refused(encoder, item):
+    short = Encoder(encoder.processor, max_length=len(encoder.tokens(item.question, None, item.picture)[0]) - 16 + 2)
+    ids, prompt = short.tokens(item.question, item.answer, item.picture)
+    assert len(ids) == prompt + 2
+    with pytest.raises(DataError, match="--max-length 4 leaves no room"):
+        Encoder(encoder.processor, max_length=4).tokens(item.question, item.answer, item.picture)
+
+
+def test_a_missing_picture_is_named(encoder, item, tmp_path):
+    with pytest.raises(DataError, match=r"gone\.jpg: the picture is missing"):
+        encoder.prompt_batch([replace(item, picture=tmp_path / "gone.jpg")])
+
+
+def test_a_term_sees_its_own_sets_and_each_token_is_predicted_from_the_one_before():
+    # One packed row: a forget pair (prompt 9, answer 1 2) and a retain pair (prompt 9, answer 3).
+    labels = torch.tensor([[IGNORED, 1, 2, IGNORED, 3]])
+    member = torch.tensor([[0, 0, 0, 2, 2]])
+    example = torch.tensor([[4, 4, 4, 5, 5]])
+    batch = Batch({"input_ids": torch.zeros(1, 5)}, labels, example, member)
+    logits = torch.arange(5.0)[None, :, None].expand(1, 5, 6)  # every position's logits are its number
+    forget = view(batch, logits, Term("forget", nll, ("forget",)))
+    both = view(batch, logits, Term("both", nll, ("forget", "retain")))
+    assert forget is not None
+    assert both is not None
+    assert SETS[0] == "forget"
+    assert forget.labels.tolist() == [1, 2]
+    assert forget.logits[:, 0].tolist() == [0, 1]
+    assert forget.example.tolist() == [4, 4]
+    assert both.labels.tolist() == [1, 2, 3]
+    assert both.logits[:, 0].tolist() == [0, 1, 3]
+    assert view(batch, logits, Term("decouple", nll, ("decouple",))) is None
