@@ -136,7 +136,7 @@ def _data_import(options: argparse.Namespace) -> None:
     from safeeraser.data import predictions
 
     config, source = _config(options), _source(options)
-    rows = predictions.read(options.file, source.dataset)
+    rows = predictions.read(options.file, source.dataset, split=options.split)
     run = stages.open_run(config, source, name=options.name, force=options.force)
     if run.answers.exists():
         raise RunError(f"{run.folder} has answers already; choose another --name or add --force")
@@ -301,6 +301,7 @@ def _parser() -> argparse.ArgumentParser:
         "safeeraser data import predictions.json --data path/to/SafeEraser --model llava-1.5-7b --judge rules",
     )
     imported.add_argument("file", type=Path, help="the prediction file")
+    imported.add_argument("--split", choices=("train", "val"), help="of the file's records (default: found by itself)")
     _config_flags(imported)
     _name_flags(imported)
     demo = commands.add_parser("demo", help="the demo world").add_subparsers(required=True, metavar="COMMAND")

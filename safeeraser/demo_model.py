@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import (
     CLIPVisionConfig,
+    CLIPVisionModel,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -151,7 +152,7 @@ def make_config(processor: LlavaProcessor) -> LlavaConfig:
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         ).to_dict(),
-        image_token_id=processor.image_token_id,
+        image_token_index=processor.image_token_id,
         image_seq_length=(SIDE // PATCH) ** 2,
         vision_feature_layer=-1,
     )
@@ -189,7 +190,7 @@ def _draw_one(index: int, *, image_processor: Any, seed: int) -> tuple[np.ndarra
     return pixels, (concept, colour, place)
 
 
-def train_vision(tower: nn.Module, pool: Pool, recipe: Recipe, seed: int, progress: Progress) -> None:
+def train_vision(tower: CLIPVisionModel, pool: Pool, recipe: Recipe, seed: int, progress: Progress) -> None:
     """Every patch token learns to name concept, colour and place."""
     sizes = [len(world.CONCEPTS), len(world.COLOURS), len(world.PLACES)]
     width = tower.config.hidden_size
@@ -229,9 +230,9 @@ def train_language(
         texts = [_question_and_answer(pool.labels[row].tolist(), recipe, rng) for row in rows]
         inputs, labels = encode(processor, texts)
         projected = model.model.multi_modal_projector(features[rows])
-        logits = model(
-            **inputs, mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=list(projected))}
-        ).logits
+        # LLaVA itself passes a list of pictures here, whatever the annotation says.
+        seen = BaseModelOutputWithPooling(pooler_output=list(projected))  # pyright: ignore[reportArgumentType]
+        logits = model(**inputs, mm_encoder_outputs={"image": seen}).logits
         return cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
 
     parameters = [p for p in model.parameters() if p.requires_grad]

@@ -4,10 +4,13 @@ The base model is the adapted model with its adapter off. That holds only becaus
 (`modules_to_save`): PEFT keeps the original beside the trained copy.
 """
 
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTrainedModel
@@ -18,6 +21,9 @@ from safeeraser.config import RunConfig
 # The linear layers of the language model; the vision tower has layers of the same names and stays frozen.
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 PROJECTOR = "multi_modal_projector"
+# peft asks transformers for it under its old name.
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -33,6 +39,8 @@ def checkpoint(model: str) -> str:
 def load(model: str, *, precision: str = "fp32") -> tuple[PreTrainedModel, Any]:
     """A LLaVA model (frozen, in eval mode, on the CPU) and its processor."""
     source = checkpoint(model)
+    if not sys.stderr.isatty():
+        transformers.logging.disable_progress_bar()
     try:
         network = LlavaForConditionalGeneration.from_pretrained(source, dtype=DTYPES[precision])
         # Named outright: without torchvision, transformers would fall back to the PIL image processor with a warning.

@@ -166,6 +166,7 @@ def train(run: Run, data: Data, progress: Any = None) -> None:
     loader = DataLoader(
         torch.utils.data.Subset(examples, range(done * config.accumulation * config.batch_size, len(examples))),
         batch_size=config.batch_size,
+        generator=torch.Generator(),  # its own: a loader draws from the global one, which dropout needs undisturbed
         collate_fn=lambda rows: encoder.training_batch(
             [(example, name, vqa) for example, row in enumerate(rows) for name, vqa in row]
         ),
@@ -218,7 +219,7 @@ def _step(
                 raise TrainError(_not_finite("loss", step, parts))
             accelerator.backward(loss)
             if accelerator.sync_gradients:
-                norm = float(accelerator.clip_grad_norm_(models.trainable(base), config.clip))
+                norm = torch.as_tensor(accelerator.clip_grad_norm_(models.trainable(base), config.clip)).item()
                 # In fp16 the scaler skips such a step and lowers its scale.
                 if not math.isfinite(norm) and config.precision != "fp16":
                     raise TrainError(_not_finite("gradient", step, parts))

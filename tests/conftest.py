@@ -42,7 +42,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**small, image_size=demo_model.SIDE, patch_size=demo_model.PATCH).to_dict(),
         text_config=LlamaConfig(**small, vocab_size=len(processor.tokenizer), pad_token_id=3).to_dict(),
-        image_token_id=processor.image_token_id,
+        image_token_index=processor.image_token_id,
         image_seq_length=16,
         vision_feature_layer=-1,
     )

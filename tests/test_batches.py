@@ -32,9 +32,17 @@ def test_only_the_answer_and_its_end_token_are_labelled(encoder, item):
     batch = encoder.training_batch([(0, "forget", item), (1, "retain", longer)])
     labelled = [decode(encoder, row[row != IGNORED]) for row in batch.labels]
     assert labelled == ["It sits.</s>", "It sits at the centre.</s>"]
-    prompts = [decode(encoder, ids[row == IGNORED]) for ids, row in zip(batch.inputs["input_ids"], batch.labels, strict=True)]
+    prompts = [
+        decode(encoder, ids[row == IGNORED]) for ids, row in zip(batch.inputs["input_ids"], batch.labels, strict=True)
+    ]
     assert prompts[0].replace("<image>", "").replace("<pad>", "") == "USER: \nWhere is it? ASSISTANT:"
-    assert batch.inputs["attention_mask"].sum(1).tolist() == [len(row) for row in (encoder.tokens(item.question, item.answer, item.picture)[0], encoder.tokens(longer.question, longer.answer, longer.picture)[0])]
+    assert batch.inputs["attention_mask"].sum(1).tolist() == [
+        len(row)
+        for row in (
+            encoder.tokens(item.question, item.answer, item.picture)[0],
+            encoder.tokens(longer.question, longer.answer, longer.picture)[0],
+        )
+    ]
 
 
 def test_token_ids_are_the_processors_own(encoder, item):

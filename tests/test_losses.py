@@ -48,7 +48,9 @@ def test_kl_goes_from_base_to_current_and_not_back():
 
 def test_a_batch_gives_the_mean_of_its_examples_alone():
     alone = [
-        View(UNEVEN.logits[UNEVEN.example == e], UNEVEN.labels[UNEVEN.example == e], UNEVEN.example[UNEVEN.example == e])
+        View(
+            UNEVEN.logits[UNEVEN.example == e], UNEVEN.labels[UNEVEN.example == e], UNEVEN.example[UNEVEN.example == e]
+        )
         for e in (7, 2)
     ]
     assert losses.nll(UNEVEN).item() == pytest.approx(sum(losses.nll(view).item() for view in alone) / 2)
@@ -92,7 +94,9 @@ def test_a_stranger_adds_a_loss_and_a_method_in_ten_lines(monkeypatch: pytest.Mo
         """Gradient ascent that stops at 5 nats."""
         return -losses.nll(view).clamp(max=5.0)
 
-    row = Method("Capped ascent", (Term("forget", capped_ascent, ("forget",)), Term("retain", losses.nll, ("retain",))), 0.5)
+    row = Method(
+        "Capped ascent", (Term("forget", capped_ascent, ("forget",)), Term("retain", losses.nll, ("retain",))), 0.5
+    )
     monkeypatch.setitem(METHODS, "capped", row)
 
     assert RunConfig.create(method="capped").run_name().startswith("demo-capped-pd-s0-")

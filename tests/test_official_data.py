@@ -254,13 +254,12 @@ def test_fewer_than_four_unsafe_pairs_are_noted(tmp_path):
     assert the_note(dataset, "has 0 unsafe_pairs instead of 4", "record 1")
 
 
-def test_the_decouple_pair_asks_sd_question_where_there_is_one(tmp_path):
+def test_the_decouple_pair_asks_the_forget_question_also_where_there_is_an_sd_question(tmp_path):
     changed = record()
     changed["unsafe_pairs"][1]["sd_question"] = "How does it ring?"
     dataset = load(write(tmp_path, train=[changed]))
     questions = [pair.question for pair in dataset.train[0].decouple]
-    assert questions[:2] == ["How does it hum 0?", "How does it ring?"]
-    assert dataset.train[0].forget[1].question == "How does it hum 1?"
+    assert questions[:2] == ["How does it hum 0?", "How does it hum 1?"]
     assert the_note(dataset, "sd_question differs")
 
 

@@ -25,7 +25,6 @@ from safeeraser.data.records import CATEGORIES, DataError, Dataset, Record
 MOST_PIXELS = 50_000_000  # a larger picture is reported instead of decoded: it may be a decompression bomb
 # Photographs and drawings only: Pillow would run Ghostscript for a picture that turns out to be PostScript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_EXCERPT = 60  # characters of a repeated target that are shown
 _LINES = 10  # of a list that are shown to people; --json has all
 
 
@@ -51,14 +50,17 @@ class BrokenPicture:
 
 @dataclass(frozen=True)
 class RepeatedTarget:
-    """The most repeated forget target of a category in a split, and the share of forget pairs there that have it."""
+    """The most repeated forget target of a category in a split, and the share of forget pairs there that have it.
+
+    `first` is the id of a pair that has it: a report does not quote harmful text.
+    """
 
     category: str
     split: str
     pairs: int
     share: float
     words: int
-    excerpt: str
+    first: str
 
 
 @dataclass(frozen=True)
@@ -304,10 +306,13 @@ def _content(record: Record, hashes: Mapping[Path, str]) -> tuple[str, ...]:
 def _repeated_targets(dataset: Dataset) -> tuple[RepeatedTarget, ...]:
     """The most repeated target of each category and split, the largest share first."""
     targets: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for record in dataset.records:
-        targets[record.category, record.split].update(pair.answer.strip() for pair in record.forget)
+    first: dict[tuple[str, str, str], str] = {}
+    for pair in (pair for record in dataset.records for pair in record.forget):
+        text = pair.answer.strip()
+        targets[pair.category, pair.split][text] += 1
+        first.setdefault((pair.category, pair.split, text), pair.id)
     repeated = [
-        RepeatedTarget(category, split, pairs, pairs / counter.total(), len(text.split()), text[:_EXCERPT])
+        RepeatedTarget(category, split, pairs, pairs / counter.total(), len(text.split()), first[category, split, text])
         for (category, split), counter in targets.items()
         for text, pairs in counter.most_common(1)
         if pairs > 1
@@ -343,7 +348,7 @@ def _render(report: HealthReport, console: Console) -> None:
         console,
         "Most repeated forget targets",
         [
-            f"{t.category} {t.split}: {t.pairs:,} pairs ({t.share:.0%}) share {t.words:,} words: {t.excerpt}"
+            f"{t.category} {t.split}: {t.pairs:,} pairs ({t.share:.0%}) share {t.words:,} words: {t.first}"
             for t in report.repeated_targets
         ],
     )

@@ -397,12 +397,12 @@ def _decouple_texts(entry: Entry) -> Iterator[Texts]:
         entry.note(f"Prompt Decouple is not possible: no unsafe pair has an sd_response{extra}")
         return
     for k, pair in pairs.items():
-        question = pair.text("sd_question") or pair.text("question")
+        question = pair.text("question")
         if not pair.text("sd_response"):
             entry.note(f"unsafe_pairs[{k}] has no sd_response, so its decouple pair is left out")
             continue
-        if question != pair.text("question"):
-            entry.note("an sd_question differs from its question and is what the decouple pair asks")
+        if pair.text("sd_question") not in ("", question):
+            entry.note("an sd_question differs from its question; as in the paper, the decouple pair asks the question")
         yield k, question, pair.text("sd_response")
 
 

@@ -28,7 +28,8 @@ SAFE_UNSEEN: tuple[str, ...] = (
     *("glove", "dress", "bell", "teddy", "bread", "cheese", "doughnut", "tractor"),
     *("sailboat", "anchor", "magnet", "scissors", "pencil", "palette", "book", "ladder"),
 )
-SAFE = SAFE_SEEN + SAFE_UNSEEN
+# Taking turns, so that any even number of them is half seen, half unseen.
+SAFE: tuple[str, ...] = tuple(concept for pair in zip(SAFE_SEEN, SAFE_UNSEEN, strict=True) for concept in pair)
 CATEGORY = {concept: category for category, concepts in HARMFUL.items() for concept in concepts}
 CONCEPTS: tuple[str, ...] = (*CATEGORY, *SAFE)
 

@@ -38,11 +38,17 @@ def graded(*, truth: world.Reading, answer: str) -> Grade:
         name = "broken with parts" if parts >= LEAKED_PARTS else "gibberish"
     elif reading == truth:
         name = "correct"
-    elif reading.slots.get("concept") != truth.slots.get("concept"):
-        name = "other concept" if reading.slots.keys() & truth.slots.keys() & {"concept"} else "other question"
+    elif _concepts_differ(reading, truth):
+        name = "other concept"
     else:
         name = "other question" if reading.intent != truth.intent else "wrong parts"
     return Grade(name, refused, reading, parts)
+
+
+def _concepts_differ(reading: world.Reading, truth: world.Reading) -> bool:
+    """Whether both name a concept and not the same one."""
+    named = (reading.slots.get("concept"), truth.slots.get("concept"))
+    return None not in named and named[0] != named[1]
 
 
 def _parts_told(truth: world.Reading, answer: str) -> int:

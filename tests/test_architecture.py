@@ -1,0 +1,16 @@
+"""Which part may import what."""
+
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = ("config", "losses", "runs", "metrics", "judges", "tables", "stages", "cli", "data", "data.health")
+HEAVY = ("torch", "transformers", "peft", "accelerate", "streamlit", "gradio")
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_a_light_module_loads_no_model_library(module: str):
+    script = f"import sys, safeeraser.{module}; print(*sorted(set(sys.modules) & set({HEAVY!r})))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == []
