@@ -23,7 +23,8 @@ SWEEPS: dict[str, list[dict[str, Any]]] = {
     "paper": [{"method": method, "pd": pd} for method in METHODS for pd in (False, True)],
 }
 
-out = Console(soft_wrap=not sys.stdout.isatty())
+# Piped output keeps its columns whatever the terminal is.
+out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, soft_wrap=True)
 
 
@@ -98,8 +99,12 @@ def _score(options: argparse.Namespace) -> None:
     sources = {name: _source_of(name) for name in dict.fromkeys(run.config.data for run in runs)}
     rows = []
     for run in runs:
-        judge = options.judge or run.config.judge
-        rows.append(stages.score(run, sources[run.config.data], judge, save=judge == run.config.judge))
+        source, judge = sources[run.config.data], options.judge or run.config.judge
+        if source.hash != run.facts["data_hash"]:
+            err.print(f"note: {run.name} was made on other data than {run.config.data} holds now", highlight=False)
+        rows.append(stages.score(run, source, judge))
+        if judge == run.config.judge and rows[-1] != run.scores:
+            stages.finish(run, rows[-1])
     if options.json:
         print(json.dumps(rows, indent=1))
     else:

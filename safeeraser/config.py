@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from safeeraser.judges import JUDGES
 from safeeraser.losses import METHODS
 
 BASE = "base"
@@ -51,7 +52,7 @@ class RunConfig(BaseModel):
     max_new_tokens: int = Field(48, gt=0, description="longest answer, in tokens")
     answer_batch: int = Field(128, gt=0, description="answers generated at once")
     eval_records: int | None = Field(None, gt=0, description="records asked per split (default: all)")
-    judge: str = Field("demo", description="who grades: demo or rules")
+    judge: str = Field("demo", description=f"who grades: {', '.join(JUDGES)}")
 
     @field_validator("method")
     @classmethod
@@ -59,6 +60,13 @@ class RunConfig(BaseModel):
         if method not in (*METHODS, BASE):
             raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}, {BASE}")
         return method
+
+    @field_validator("judge")
+    @classmethod
+    def _known_judge(cls, judge: str) -> str:
+        if judge not in JUDGES:
+            raise ValueError(f"unknown judge {judge!r}; known: {', '.join(JUDGES)}")
+        return judge
 
     @classmethod
     def create(cls, preset: str = "demo", **settings: Any) -> Self:

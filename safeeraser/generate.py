@@ -30,7 +30,7 @@ class Question:
 
 
 def questions(data: Dataset, config: RunConfig) -> list[Question]:
-    """What an evaluation asks: forget of train (efficacy) and val (generality), and decouple, retain and general of val.
+    """What an evaluation asks: forget of train (efficacy) and val (generality); decouple, retain, general of val.
 
     Pairs whose picture is missing are left out; `safeeraser data check` lists them.
     """
@@ -73,7 +73,9 @@ def generate(run: Run, data: Dataset, progress: Any = None) -> None:
     model.to(accelerator.device).eval()
     encoder = Encoder(processor, max_length=config.max_length)
     for batch in batches:
-        rows = [row for row in answer_rows(model, encoder, batch, config) if (row["id"], row["sample"]) not in done]
+        with models.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
+            rows = answer_rows(model, encoder, batch, config)
+        rows = [row for row in rows if (row["id"], row["sample"]) not in done]
         run.append(run.answers, rows)
         if progress:
             progress.update(task, advance=len(rows))

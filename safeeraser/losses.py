@@ -64,7 +64,7 @@ def kl(view: View) -> Tensor:
 
 @dataclass(frozen=True)
 class Term:
-    """One loss on some sets: `forget`, `refusal` (forget questions, refusal sentences as targets), `retain`, `decouple`.
+    """One loss on some sets: `forget`, `retain`, `decouple`, `refusal` (forget questions with refusal targets).
 
     Several sets form one concatenation: their tokens are averaged together within an example.
     needs: the optional fields of `View` to fill.

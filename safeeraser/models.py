@@ -6,6 +6,8 @@ The base model is the adapted model with its adapter off. That holds only becaus
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,23 @@ def attach_lora(network: PreTrainedModel, config: RunConfig) -> PeftModel:
     )
     adapted = get_peft_model(network, lora)
     assert isinstance(adapted, PeftModel)
+    # PEFT would write down where the model lay on this machine.
+    adapted.peft_config["default"].base_model_name_or_path = config.model
     for parameter in trainable(adapted):
         parameter.data = parameter.data.float()
     return adapted
+
+
+@contextmanager
+def explain_memory(advice: str) -> Iterator[None]:
+    """Turn "out of memory", on a GPU or on the CPU, into an error that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+        if not out_of_memory:
+            raise
+        raise ModelError(f"out of memory. {advice}") from error
 
 
 def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
@@ -76,6 +92,7 @@ def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Write the adapter (PEFT format, safetensors) into a folder."""
     model.save_pretrained(str(folder))
+    (folder / "README.md").unlink(missing_ok=True)  # an empty model card
 
 
 def load_adapter(network: PreTrainedModel, folder: Path, *, trains: bool = False) -> PeftModel:

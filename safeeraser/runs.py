@@ -132,6 +132,8 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process; a second process that wants it gets an error at once."""
+        if self.folder.is_relative_to(EXAMPLES):
+            raise RunError(f"{self.name} ships with the project and stays as it is; copy its folder to {root()} first")
         with (self.folder / ".lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -46,7 +46,9 @@ def run_all(run: Run, source: Source, progress: Any = None) -> dict[str, Any]:
         unlearn(run, source, progress)
     generate(run, source, progress)
     judge(run, source, run.config.judge)
-    return score(run, source, run.config.judge, save=True)
+    row = score(run, source, run.config.judge)
+    finish(run, row)
+    return row
 
 
 def unlearn(run: Run, source: Source, progress: Any = None) -> None:
@@ -84,33 +86,35 @@ def judge(run: Run, source: Source, name: str) -> None:
         run.append(run.verdicts, (row for row in rows if (row["id"], row["sample"], row["check"]) not in done))
 
 
-def score(run: Run, source: Source, judge: str, *, save: bool = False) -> dict[str, Any]:
-    """The run's score row by one judge; `save` writes it to the run's scores.json."""
+def score(run: Run, source: Source, judge: str) -> dict[str, Any]:
+    """The run's score row by one judge."""
     config = run.config
     answers, verdicts = run.rows(run.answers), _verdicts(run, judge)
     if not answers:
         raise RunError(f"{run.name} has no answers yet; run `safeeraser generate {run.name}`")
     if not verdicts:
         raise RunError(f"{run.name} has no verdicts by {judge!r}; run `safeeraser judge {run.name} --judge {judge}`")
-    with _working(run, "score", done=True):
-        scored = {"answers": answers, "verdicts": verdicts, "items": source.items, "judge": judge}
-        row = {
-            "run": run.name,
-            "model": config.model,
-            "data": config.data,
-            "data_hash": run.facts["data_hash"],
-            "method": config.method,
-            "pd": pd_weight(config),
-            "seed": config.seed,
-            "judge": judge,
-            "decoding": decoding(config),
-            "metrics": metrics.metrics(**scored),
-            "metrics_clean_val": metrics.metrics(**scored, only=source.clean),
-            "change_from_base": _change(run, source, judge, verdicts),
-        }
-        if save:
-            run.save_scores(row)
-    return row
+    scored = {"answers": answers, "verdicts": verdicts, "items": source.items, "judge": judge}
+    return {
+        "run": run.name,
+        "model": config.model,
+        "data": config.data,
+        "data_hash": run.facts["data_hash"],
+        "method": config.method,
+        "pd": pd_weight(config),
+        "seed": config.seed,
+        "judge": judge,
+        "decoding": decoding(config),
+        "metrics": metrics.metrics(**scored),
+        "metrics_clean_val": metrics.metrics(**scored, only=source.clean),
+        "change_from_base": _change(run, source, judge, verdicts),
+    }
+
+
+def finish(run: Run, row: dict[str, Any]) -> None:
+    """Write the run's score row: with it the run is done."""
+    with _working(run, "score", after="done"):
+        run.save_scores(row)
 
 
 def pd_weight(config: RunConfig) -> float:
@@ -139,7 +143,7 @@ def _verdicts(run: Run, judge: str) -> list[dict]:
 
 
 @contextmanager
-def _working(run: Run, stage: str, *, done: bool = False) -> Iterator[None]:
+def _working(run: Run, stage: str, *, after: str = "running") -> Iterator[None]:
     """Hold the run while a stage works on it, and leave a truthful state behind, also when it fails."""
     with run.lock():
         run.set_state("running", stage=stage)
@@ -150,4 +154,4 @@ def _working(run: Run, stage: str, *, done: bool = False) -> Iterator[None]:
             message = str(error) or type(error).__name__
             run.set_state("interrupted" if stopped else "failed", stage=stage, message=message)
             raise
-        run.set_state("done" if done else "running", stage=stage)
+        run.set_state(after, stage=stage)

@@ -5,35 +5,28 @@ saved with each checkpoint. So a run that was killed goes on as if nothing had h
 """
 
 import math
-import os
-import random
 import shutil
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from peft import PeftModel, set_peft_model_state_dict
-from safetensors.torch import load_file
+from peft import PeftModel
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import get_cosine_schedule_with_warmup
 
-from safeeraser import losses, models
+from safeeraser import checkpoints, losses, models
 from safeeraser.batches import IGNORED, SETS, Batch, Encoder
 from safeeraser.config import RunConfig
-from safeeraser.data.records import VQA, DataError, Record
 from safeeraser.data.records import Dataset as Data
+from safeeraser.examples import Examples
 from safeeraser.losses import Term, View
 from safeeraser.runs import Run
-
-KEPT_CHECKPOINTS = 2
 
 
 class TrainError(Exception):
@@ -42,65 +35,6 @@ class TrainError(Exception):
 
 class Interrupted(KeyboardInterrupt):
     """The user asked to stop; a checkpoint was written and the same command goes on from it."""
-
-
-Example = dict[str, VQA]
-
-
-class Examples(Dataset[list[tuple[str, VQA]]]):
-    """The endless stream of training examples, by position: a forget pair, its refusal, its retain and decouple pair.
-
-    Every pass is a new order of all forget pairs. The decouple pair of forget pair `x/forget/2` is `x/decouple/2`.
-    """
-
-    def __init__(self, data: Data, terms: tuple[Term, ...], seed: int, length: int = 0) -> None:
-        self.sets = [name for name in SETS if any(name in term.sets for term in terms)]
-        self.pairs = [example for record in data.train for example in _examples(record)]
-        self.refusals = data.refusals
-        self.seed = seed
-        self.length = length
-        _require(data, self.pairs, self.sets)
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, position: int) -> list[tuple[str, VQA]]:
-        epoch, index = divmod(position, len(self.pairs))
-        example = self.pairs[self.order(epoch)[index]]
-        if "refusal" in self.sets:
-            forget = example["forget"]
-            refusal = random.Random(f"{self.seed}/{epoch}/{forget.id}").choice(self.refusals)
-            example = example | {"refusal": replace(forget, answer=refusal)}
-        return [(name, example[name]) for name in self.sets if name in example]
-
-    def order(self, epoch: int) -> list[int]:
-        """A shuffle of all examples that depends on seed and epoch alone."""
-        if getattr(self, "_epoch", None) != epoch:
-            self._epoch, self._order = epoch, list(range(len(self.pairs)))
-            random.Random(f"{self.seed}/order/{epoch}").shuffle(self._order)
-        return self._order
-
-
-def _examples(record: Record) -> Iterator[Example]:
-    """Join the record's pairs by the number in their id; retain pair k rides along with forget pair k."""
-    number = {name: {_number(vqa): vqa for vqa in getattr(record, name)} for name in ("retain", "decouple")}
-    for forget in record.forget:
-        partners = {name: pairs.get(_number(forget)) for name, pairs in number.items()}
-        yield {"forget": forget} | {name: vqa for name, vqa in partners.items() if vqa is not None}
-
-
-def _number(vqa: VQA) -> str:
-    return vqa.id.rsplit("/", 1)[-1]
-
-
-def _require(data: Data, pairs: list[Example], sets: list[str]) -> None:
-    if not pairs:
-        raise DataError(f"{data.root}: no forget pairs in train; run `safeeraser data check {data.root}`")
-    if "refusal" in sets and not data.refusals:
-        raise DataError(f'{data.root}: the method needs refusal sentences; put {{"idk": [...]}} into prompt.json')
-    for name, flag in (("retain", "--method ga"), ("decouple", "--no-pd")):
-        if name in sets and not any(name in pair for pair in pairs):
-            raise DataError(f"{data.root}: no {name} pairs in train, which the method needs; or choose {flag}")
 
 
 def total_steps(config: RunConfig, examples: int) -> int:
@@ -160,7 +94,7 @@ def train(run: Run, data: Data, progress: Any = None) -> None:
     schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     model, optimizer = accelerator.prepare(base, optimizer)
 
-    done = _resume(run, base, optimizer, schedule)
+    done = checkpoints.resume(run, base, optimizer, schedule)
     run.repair(run.log, keep=done)
     encoder = Encoder(processor, max_length=config.max_length)
     loader = DataLoader(
@@ -173,7 +107,7 @@ def train(run: Run, data: Data, progress: Any = None) -> None:
     )
     task = progress and progress.add_task("unlearn", total=steps, completed=done, note="")
     model.train()
-    with _stop_on_signal() as stop, _explain_memory(config):
+    with _stop_on_signal() as stop, models.explain_memory(_less_memory(config)):
         batches = iter(loader)
         for step in range(done + 1, steps + 1):
             row = _step(accelerator, model, base, optimizer, batches, terms, config, step)
@@ -184,11 +118,11 @@ def train(run: Run, data: Data, progress: Any = None) -> None:
             if progress:
                 progress.update(task, completed=step, note=_note(row))
             if stop and step < steps:
-                _save_checkpoint(run, step, base, optimizer, schedule)
+                checkpoints.save(run, step, base, optimizer, schedule)
                 raise Interrupted(f"stopped after step {step} of {steps}; the same command goes on from here")
             if step % config.checkpoint_every == 0 and step < steps:
-                _save_checkpoint(run, step, base, optimizer, schedule)
-    _save_whole(run.adapter, lambda folder: models.save_adapter(base, folder))
+                checkpoints.save(run, step, base, optimizer, schedule)
+    checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(base, folder))
     shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
@@ -251,59 +185,6 @@ def _note(row: dict[str, Any]) -> str:
     return " ".join(f"{name} {value:.3f}" for name, value in row["terms"].items())
 
 
-def _save_checkpoint(run: Run, step: int, base: PeftModel, optimizer: Any, schedule: Any) -> None:
-    """Everything that the rest of the run depends on: weights, optimizer, schedule and random state."""
-
-    def write(folder: Path) -> None:
-        models.save_adapter(base, folder)
-        trainer = {
-            "step": step,
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "random": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
-        torch.save(trainer, folder / "trainer.pt")
-
-    _save_whole(run.checkpoints / f"step-{step}", write)
-    for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
-        shutil.rmtree(old)
-
-
-def _save_whole(target: Path, write: Any) -> None:
-    """Write a folder under another name first: a kill leaves the whole of it or nothing."""
-    scratch = target.with_name(f".{target.name}")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    write(scratch)
-    for file in scratch.iterdir():
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
-    shutil.rmtree(target, ignore_errors=True)
-    scratch.rename(target)
-
-
-def _checkpoints(run: Run) -> list[Path]:
-    return sorted(run.checkpoints.glob("step-*"), key=lambda folder: int(folder.name.removeprefix("step-")))
-
-
-def _resume(run: Run, base: PeftModel, optimizer: Any, schedule: Any) -> int:
-    """Load the last checkpoint, if any; returns the number of steps already done."""
-    saved = _checkpoints(run)
-    if not saved:
-        return 0
-    trainer = torch.load(saved[-1] / "trainer.pt", map_location="cpu", weights_only=True)
-    loaded = set_peft_model_state_dict(base, load_file(saved[-1] / "adapter_model.safetensors"))
-    if loaded.unexpected_keys:
-        raise TrainError(f"{saved[-1]} does not fit the model: {loaded.unexpected_keys[0]}; delete it to start anew")
-    optimizer.load_state_dict(trainer["optimizer"])
-    schedule.load_state_dict(trainer["schedule"])
-    torch.set_rng_state(trainer["random"])
-    if trainer["cuda"]:
-        torch.cuda.set_rng_state_all(trainer["cuda"])
-    return trainer["step"]
-
-
 @contextmanager
 def _stop_on_signal() -> Iterator[list[int]]:
     """Collects Ctrl+C and SIGTERM so that the step in hand can end; a second one stops at once."""
@@ -322,13 +203,9 @@ def _stop_on_signal() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def _explain_memory(config: RunConfig) -> Iterator[None]:
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise TrainError(
-            f"out of GPU memory. Lower --batch-size (now {config.batch_size}) and raise --accumulation "
-            f"(now {config.accumulation}) by the same factor, or lower --max-length (now {config.max_length}) "
-            f"or --lora-rank (now {config.lora_rank}). The same command goes on from the last checkpoint."
-        ) from error
+def _less_memory(config: RunConfig) -> str:
+    return (
+        f"Lower --batch-size (now {config.batch_size}) and raise --accumulation (now {config.accumulation}) by the "
+        f"same factor, or lower --max-length (now {config.max_length}) or --lora-rank (now {config.lora_rank}); "
+        "other settings make another run, which starts anew."
+    )

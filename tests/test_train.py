@@ -17,8 +17,9 @@ from safeeraser import losses, models, train
 from safeeraser.batches import SETS, Encoder
 from safeeraser.config import RunConfig
 from safeeraser.data.records import DataError, Dataset
+from safeeraser.examples import Examples
 from safeeraser.runs import Run
-from safeeraser.train import Examples, TrainError, term_losses
+from safeeraser.train import TrainError, term_losses
 
 
 def new_run(config: RunConfig, name: str) -> Run:

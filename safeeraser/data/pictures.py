@@ -4,18 +4,25 @@ import random
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from safeeraser.assets import ASSETS
 from safeeraser.data.world import COLOURS, PLACES
 
 SIDE = 224  # pixels
+OUTLINE = 4  # pixels of a sprite's 128
+INK = (32, 32, 40, 255)
 
 
 @cache
 def sprite(concept: str) -> Image.Image:
-    """The concept's pictogram, RGBA, 128 pixels a side."""
-    return Image.open(ASSETS / "demo" / "sprites" / f"{concept.replace(' ', '-')}.png").convert("RGBA")
+    """The concept's pictogram, RGBA, with a dark outline, so that it stands out from a ground of its own colour."""
+    pictogram = Image.open(ASSETS / "demo" / "sprites" / f"{concept.replace(' ', '-')}.png").convert("RGBA")
+    pictogram = ImageOps.expand(pictogram, OUTLINE)
+    outline = pictogram.getchannel("A").filter(ImageFilter.MaxFilter(2 * OUTLINE + 1))
+    outlined = Image.new("RGBA", pictogram.size, INK)
+    outlined.putalpha(outline)
+    return Image.alpha_composite(outlined, pictogram)
 
 
 def draw(concept: str, *, colour: str, place: str, seed: str) -> Image.Image:

@@ -37,7 +37,7 @@ class VQA:
 class Record:
     """One harmful picture with its safe partner and up to 4 forget, 4 retain and 4 decouple pairs.
 
-    Pair k of `decouple` asks the question of pair k of `forget` about the safe picture: their ids differ in the set only.
+    Pair k of `decouple` asks the question of pair k of `forget` about the safe picture: their ids differ in the set.
     """
 
     image_id: str

@@ -1,0 +1,7 @@
+"""`python -m safeeraser`."""
+
+import sys
+
+from safeeraser.cli import main
+
+sys.exit(main())

@@ -1,0 +1,69 @@
+"""What training sees, in which order: the stream of examples, made from the seed alone."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch.utils.data
+
+from safeeraser.batches import SETS
+from safeeraser.data.records import VQA, DataError, Dataset, Record
+from safeeraser.losses import Term
+
+Example = dict[str, VQA]
+
+
+class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
+    """The endless stream of training examples, by position: a forget pair, its refusal, its retain and decouple pair.
+
+    Every pass is a new order of all forget pairs. The decouple pair of forget pair `x/forget/2` is `x/decouple/2`.
+    """
+
+    def __init__(self, data: Dataset, terms: tuple[Term, ...], seed: int, length: int = 0) -> None:
+        self.sets = [name for name in SETS if any(name in term.sets for term in terms)]
+        self.pairs = [example for record in data.train for example in _examples(record)]
+        self.refusals = data.refusals
+        self.seed = seed
+        self.length = length
+        _require(data, self.pairs, self.sets)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, position: int) -> list[tuple[str, VQA]]:
+        epoch, index = divmod(position, len(self.pairs))
+        example = self.pairs[self.order(epoch)[index]]
+        if "refusal" in self.sets:
+            forget = example["forget"]
+            refusal = random.Random(f"{self.seed}/{epoch}/{forget.id}").choice(self.refusals)
+            example = example | {"refusal": replace(forget, answer=refusal)}
+        return [(name, example[name]) for name in self.sets if name in example]
+
+    def order(self, epoch: int) -> list[int]:
+        """A shuffle of all examples that depends on seed and epoch alone."""
+        if getattr(self, "_epoch", None) != epoch:
+            self._epoch, self._order = epoch, list(range(len(self.pairs)))
+            random.Random(f"{self.seed}/order/{epoch}").shuffle(self._order)
+        return self._order
+
+
+def _examples(record: Record) -> Iterator[Example]:
+    """Join the record's pairs by the number in their id; retain pair k rides along with forget pair k."""
+    number = {name: {_number(vqa): vqa for vqa in getattr(record, name)} for name in ("retain", "decouple")}
+    for forget in record.forget:
+        partners = {name: pairs.get(_number(forget)) for name, pairs in number.items()}
+        yield {"forget": forget} | {name: vqa for name, vqa in partners.items() if vqa is not None}
+
+
+def _number(vqa: VQA) -> str:
+    return vqa.id.rsplit("/", 1)[-1]
+
+
+def _require(data: Dataset, pairs: list[Example], sets: list[str]) -> None:
+    if not pairs:
+        raise DataError(f"{data.root}: no forget pairs in train; run `safeeraser data check {data.root}`")
+    if "refusal" in sets and not data.refusals:
+        raise DataError(f'{data.root}: the method needs refusal sentences; put {{"idk": [...]}} into prompt.json')
+    for name, flag in (("retain", "--method ga"), ("decouple", "--no-pd")):
+        if name in sets and not any(name in pair for pair in pairs):
+            raise DataError(f"{data.root}: no {name} pairs in train, which the method needs; or choose {flag}")

@@ -1,0 +1,157 @@
+"""The command line, end to end on a tiny model."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from safeeraser import cli
+from safeeraser.config import RunConfig
+from safeeraser.losses import METHODS
+from safeeraser.runs import Run, every
+
+RUN_FILES = ("answers.jsonl", "config.json", "log.jsonl", "scores.json", "state.json", "verdicts.jsonl")
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def flags(config: RunConfig) -> list[str]:
+    """The flags that make the tiny config."""
+    given = config.model_dump(exclude_defaults=True)
+    return [text for name, value in given.items() for text in ("--" + name.replace("_", "-"), str(value))]
+
+
+def names(runs_folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in runs_folder.glob("*/config.json"))
+
+
+def test_run_does_every_stage_of_base_and_run_and_prints_the_table(runs_folder: Path, flags: list[str], capsys):
+    assert cli.main(["run", *flags]) == 0
+    base, run = names(runs_folder)
+    files = sorted(path.name for path in (runs_folder / run).iterdir())
+    assert files == sorted([".lock", "adapter", *RUN_FILES])
+    assert "adapter" not in {path.name for path in (runs_folder / base).iterdir()}
+    table = capsys.readouterr().out
+    assert re.search(r"^ *base +– ", table, re.MULTILINE)
+    assert re.search(r"^ *po +1 ", table, re.MULTILINE)
+
+
+def test_the_same_command_again_shows_the_scores_and_changes_nothing(runs_folder: Path, flags: list[str], capsys):
+    cli.main(["run", *flags])
+    first = capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in runs_folder.rglob("*") if path.is_file()}
+    assert cli.main(["run", *flags]) == 0
+    again = capsys.readouterr()
+    assert again.out == first
+    assert "finished already" in again.err
+    assert {path: path.stat().st_mtime_ns for path in runs_folder.rglob("*") if path.is_file()} == before
+
+
+def test_the_stages_one_by_one_give_the_same_scores(runs_folder: Path, flags: list[str], capsys):
+    cli.main(["run", *flags])
+    base, whole = names(runs_folder)
+    for command in (["unlearn", *flags, "--name", "parts"], ["generate", "parts"], ["judge", "parts"]):
+        assert cli.main(command) == 0
+    capsys.readouterr()
+    assert cli.main(["score", "parts", whole, base, "--json"]) == 0
+    parts, one, of_base = json.loads(capsys.readouterr().out)
+    assert parts["metrics"] == one["metrics"]
+    assert parts["change_from_base"]["base"] == base
+    assert (of_base["method"], of_base["pd"], of_base["change_from_base"]) == ("base", 0, None)
+    assert (one["method"], one["pd"], one["judge"]) == ("po", 1.0, "demo")
+    assert set(one["metrics"]["sarr"]) == {"value", "low", "high", "n", "unscored"}
+    assert one["metrics"]["gpt_eval"]["value"] is None
+    assert "judge" in one["metrics"]["gpt_eval"]["why"]
+
+
+def test_a_second_judge_grades_beside_the_first(runs_folder: Path, flags: list[str], capsys):
+    cli.main(["run", *flags])
+    _, run = names(runs_folder)
+    assert cli.main(["judge", run, "--judge", "rules"]) == 0
+    graders = {row["judge"] for row in Run.find(run).rows(Run.find(run).verdicts)}
+    assert graders == {"demo", "rules"}
+    capsys.readouterr()
+    cli.main(["score", run, "--judge", "rules", "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["judge"] == "rules"
+    assert Run.find(run).scores["judge"] == "demo"
+
+
+def test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd(
+    runs_folder: Path, flags: list[str], tmp_path: Path, capsys
+):
+    short = [*flags, "--max-steps", "1", "--eval-records", "1"]
+    assert cli.main(["sweep", "--preset", "paper", "--seeds", "0", "1", "--format", "csv", *short]) == 0
+    rows = [line.split(",") for line in capsys.readouterr().out.splitlines()]
+    column = {name: place for place, name in enumerate(rows[0])}
+    shown = [(row[column["Method"]], row[column["Runs"]]) for row in rows[1:]]
+    assert shown == [("base", "1"), *((method, "2") for method in METHODS for _ in range(2))]
+    assert len(names(runs_folder)) == 1 + 2 * 2 * len(METHODS)
+    output = tmp_path / "table.md"
+    assert cli.main(["sweep", "--seeds", "0", "--format", "markdown", "--output", str(output), *short]) == 0
+    assert "| base |" in output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["run", "--method", "gdd"], "--method: unknown method 'gdd'; known: ga, gd, kl, po, base"),
+        (["run", "--lr", "-1"], "--lr: Input should be greater than 0, got -1.0"),
+        (["run", "--data", "no/such/folder"], "no/such/folder"),
+        (["score", "nothing"], "no run 'nothing'; known:"),
+    ],
+)
+def test_a_wrong_value_is_named_and_the_status_says_so(runs_folder: Path, command: list[str], message: str, capsys):
+    assert cli.main(command) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_judge_stops_before_any_work(runs_folder: Path, flags: list[str], capsys):
+    assert cli.main(["run", *flags, "--judge", "oracle"]) == 1
+    assert "'oracle'" in capsys.readouterr().err
+    assert names(runs_folder) == []
+
+
+def test_a_model_that_is_not_there_is_named(runs_folder: Path, flags: list[str], capsys):
+    assert cli.main(["run", *flags, "--model", "no/such-model"]) == 1
+    assert "--model no/such-model: cannot be loaded" in capsys.readouterr().err
+
+
+def test_data_check_names_what_is_wrong_and_fails_only_on_useless_data(tmp_path: Path, capsys):
+    folder = tmp_path / "set"
+    (folder / "img" / "Weapon").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "img" / "Weapon" / "1.jpg")
+    record = {
+        "image_id": "img/Weapon/1.jpg",
+        "category": "",
+        "unsafe_pairs": [{"question": f"Q{k}?", "model_response": "A."} for k in range(4)],
+    }
+    (folder / "all_train.json").write_text(json.dumps(record) + "\n")
+    assert cli.main(["data", "check", str(folder)]) == 0
+    assert "Prompt Decouple is not possible" in capsys.readouterr().out
+    (folder / "all_train.json").write_text("[{]")
+    assert cli.main(["data", "check", str(folder), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["usable"] is False
+    assert "all_train.json" in report["why"]
+
+
+def test_every_command_in_the_readme_has_help_with_an_example():
+    commands = set(re.findall(r"safeeraser ((?:data |demo )?[a-z]+)", README)) - {"command"}
+    assert {"run", "sweep", "data check", "demo build"} <= commands
+    for command in commands:
+        shown = subprocess.run(
+            [sys.executable, "-m", "safeeraser", *command.split(), "--help"], capture_output=True, text=True, check=True
+        )
+        assert "example: safeeraser" in shown.stdout
+
+
+def test_the_readme_names_every_method():
+    assert all(f"`{method}`" in README or method.upper() in README for method in METHODS)
+
+
+def test_example_runs_are_found_by_name():
+    assert all(run.config for run in every())

@@ -1,0 +1,128 @@
+"""The example runs that ship with the project are what their commands make, and say what the README says."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from safeeraser import generate, models, stages, tables, train
+from safeeraser.assets import ASSETS
+from safeeraser.batches import Encoder
+from safeeraser.judges import get, grade
+from safeeraser.losses import METHODS
+from safeeraser.runs import EXAMPLES, Run, RunError
+
+EXAMPLE_RUNS = [Run(path.parent) for path in sorted(EXAMPLES.glob("*/config.json"))]
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def source() -> stages.Source:
+    return stages.Source("demo")
+
+
+def example(method: str, *, pd: bool = False) -> Run:
+    (run,) = [r for r in EXAMPLE_RUNS if (r.config.method, r.config.pd) == (method, pd)]
+    return run
+
+
+def test_they_are_the_base_model_and_every_published_method_without_and_with_pd():
+    shown = {(run.config.method, run.config.pd) for run in EXAMPLE_RUNS}
+    assert shown == {("base", False), *((m, pd) for m in ("ga", "gd", "kl", "po") for pd in (False, True))}
+    assert set(METHODS) == {"ga", "gd", "kl", "po"}
+    assert all(run.name == run.config.run_name() for run in EXAMPLE_RUNS)
+
+
+@pytest.mark.parametrize("run", EXAMPLE_RUNS, ids=lambda run: run.name)
+def test_their_scores_follow_from_their_verdicts_and_these_from_their_answers(run: Run, source: stages.Source):
+    verdicts = list(grade(get(run.config.judge), source.items, run.rows(run.answers)))
+    assert verdicts == run.rows(run.verdicts)
+    again, stored = stages.score(run, source, run.config.judge), run.scores
+    assert stored is not None
+    for name, metric in stored["metrics"].items():
+        assert again["metrics"][name] == pytest.approx(metric), name
+    assert again["change_from_base"] == stored["change_from_base"]
+
+
+def test_no_answer_is_missing(source: stages.Source):
+    for run in EXAMPLE_RUNS:
+        asked = {question.key for question in generate.questions(source.dataset, run.config)}
+        assert {(row["id"], row["sample"]) for row in run.rows(run.answers)} == asked
+
+
+@pytest.mark.parametrize(("method", "pd"), [("base", False), ("po", True), ("gd", False)])
+def test_their_models_give_their_answers(method: str, pd: bool, source: stages.Source):
+    run = example(method, pd=pd)
+    network, processor = models.load(run.config.model)
+    model = models.load_adapter(network, run.adapter) if run.config.trains else network
+    asked = generate.questions(source.dataset, run.config)
+    stored = {(row["id"], row["sample"]): row["answer"] for row in run.rows(run.answers)}
+    for start in (0, 1280):  # a batch of train and one of val
+        batch = asked[start : start + run.config.answer_batch]
+        rows = generate.answer_rows(model, Encoder(processor), batch, run.config)
+        same = sum(row["answer"] == stored[row["id"], row["sample"]] for row in rows)
+        assert same >= 0.98 * len(rows)  # another processor may round another way
+
+
+def test_their_training_can_be_remade(source: stages.Source, runs_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """The first steps of PO + PD, from the shipped config: the same losses as in the shipped log."""
+    shipped = example("po", pd=True)
+    run = Run.create(shipped.config, data_hash=source.hash)
+    append = Run.append
+
+    def append_and_stop(run: Run, path: Path, rows: list) -> None:
+        append(run, path, rows)
+        if rows[0]["step"] == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "append", append_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(run, source.dataset)
+    for ours, theirs in zip(run.rows(run.log), shipped.rows(shipped.log), strict=False):
+        assert ours["terms"] == pytest.approx(theirs["terms"], rel=1e-3)
+        assert ours["lr"] == theirs["lr"]
+    assert len(run.rows(run.log)) == 4
+
+
+def test_they_stay_as_they_are(source: stages.Source):
+    run = example("base")
+    with pytest.raises(RunError, match="ships with the project"):
+        stages.generate(run, source)
+
+
+def test_the_base_model_meets_its_floors():
+    scores = example("base").scores
+    assert scores is not None
+    value = {name: metric["value"] for name, metric in scores["metrics"].items()}
+    assert value["retain_accuracy"] >= 0.95
+    assert value["asr_generality"] >= 0.98
+    assert value["rr_generality"] <= 0.01
+    assert value["sarr"] <= 0.02
+
+
+def test_the_base_model_names_what_val_pictures_show(source: stages.Source):
+    run = example("base")
+    named = [
+        source.items[row["id"]].answer == row["answer"]
+        for row in run.rows(run.answers)
+        if row["set"] in ("retain", "general") and source.items[row["id"]].answer.startswith("It is called")
+    ]
+    assert len(named) > 100
+    assert sum(named) >= 0.97 * len(named)
+
+
+def test_the_base_model_is_small():
+    files = list((EXAMPLES.parent / "model").iterdir())
+    assert sum(file.stat().st_size for file in files) <= 8e6
+    network, _ = models.load("demo")
+    assert sum(p.numel() for p in network.parameters()) < 2.5e6
+    assert all(p.dtype == torch.float32 for p in network.parameters())
+
+
+def test_the_readmes_table_is_the_shipped_sweeps():
+    rows = json.loads((ASSETS / "demo" / "sweep.json").read_text(encoding="utf-8"))
+    assert tables.as_markdown(rows).strip() in README
+    by_run = {row["run"]: row for row in rows}
+    assert all(by_run[run.name]["metrics"] == run.scores["metrics"] for run in EXAMPLE_RUNS if run.scores)
+    assert {row["seed"] for row in rows if row["method"] != "base"} == {0, 1, 2}
