@@ -14,6 +14,7 @@ from safeeraser import models
 from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
 from safeeraser.data.records import VQA, Dataset
+from safeeraser.progress import Reporter
 from safeeraser.runs import Run, RunError
 
 
@@ -55,7 +56,7 @@ def _some(records: tuple, config: RunConfig) -> list:
     return [records[i] for i in sorted(drawn)]
 
 
-def generate(run: Run, data: Dataset, progress: Any = None) -> None:
+def generate(run: Run, data: Dataset, progress: Reporter | None = None) -> None:
     """Append the answers that the run does not have yet to its `answers.jsonl`."""
     config = run.config
     if config.trains and not run.adapter.exists():
@@ -64,9 +65,9 @@ def generate(run: Run, data: Dataset, progress: Any = None) -> None:
     done = {(row["id"], row["sample"]) for row in run.rows(run.answers)}
     asked = questions(data, config)
     batches = [batch for batch in _batches(asked, config.answer_batch) if any(q.key not in done for q in batch)]
-    task = progress and progress.add_task("answer", total=len(asked), completed=len(done), note="")
     if not batches:
         return
+    task = progress and progress.add_task("answer", total=len(asked), completed=len(done), note="")
     accelerator = Accelerator(cpu=config.device == "cpu")
     network, processor = models.load(config.model, precision=config.precision)
     model = models.load_adapter(network, run.adapter) if config.trains else network
@@ -77,8 +78,9 @@ def generate(run: Run, data: Dataset, progress: Any = None) -> None:
             rows = answer_rows(model, encoder, batch, config)
         rows = [row for row in rows if (row["id"], row["sample"]) not in done]
         run.append(run.answers, rows)
+        done |= {(row["id"], row["sample"]) for row in rows}
         if progress:
-            progress.update(task, advance=len(rows))
+            progress.update(task, completed=len(done))
 
 
 def _batches(asked: list[Question], size: int) -> Iterator[list[Question]]:

@@ -13,6 +13,7 @@ from safeeraser import data, judges, losses, metrics
 from safeeraser.config import BASE, RunConfig
 from safeeraser.data import health
 from safeeraser.data.records import VQA, Dataset
+from safeeraser.progress import Reporter
 from safeeraser.runs import Run, RunError
 
 
@@ -40,7 +41,7 @@ def open_run(config: RunConfig, source: Source, *, name: str | None = None, forc
     return Run.create(config, data_hash=source.hash, name=name, force=force)
 
 
-def run_all(run: Run, source: Source, progress: Any = None) -> dict[str, Any]:
+def run_all(run: Run, source: Source, progress: Reporter | None = None) -> dict[str, Any]:
     """Every stage of a run that is not done yet; returns its score row."""
     if run.config.trains:
         unlearn(run, source, progress)
@@ -51,7 +52,7 @@ def run_all(run: Run, source: Source, progress: Any = None) -> dict[str, Any]:
     return row
 
 
-def unlearn(run: Run, source: Source, progress: Any = None) -> None:
+def unlearn(run: Run, source: Source, progress: Reporter | None = None) -> None:
     """Train the run's adapter, if it is not there yet."""
     if not run.config.trains:
         raise RunError(f"{run.name} is the base model: there is nothing to unlearn (--method {BASE})")
@@ -63,7 +64,7 @@ def unlearn(run: Run, source: Source, progress: Any = None) -> None:
         train(run, source.dataset, progress)
 
 
-def generate(run: Run, source: Source, progress: Any = None) -> None:
+def generate(run: Run, source: Source, progress: Reporter | None = None) -> None:
     """Write the answers that the run does not have yet."""
     from safeeraser import generate as answers
 

@@ -26,6 +26,7 @@ from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset as Data
 from safeeraser.examples import Examples
 from safeeraser.losses import Term, View
+from safeeraser.progress import Reporter
 from safeeraser.runs import Run
 
 
@@ -75,7 +76,7 @@ def _base_logits(base: PeftModel, batch: Batch, terms: tuple[Term, ...], logits:
     return base_logits
 
 
-def train(run: Run, data: Data, progress: Any = None) -> None:
+def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     """Unlearn: from the run's config to its `adapter/`; goes on from the last checkpoint if there is one."""
     config = run.config
     terms = losses.terms(config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight)

@@ -1,9 +1,11 @@
 """The command line, end to end on a tiny model."""
 
 import json
+import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,31 @@ def test_the_stages_one_by_one_give_the_same_scores(runs_folder: Path, flags: li
     assert set(one["metrics"]["sarr"]) == {"value", "low", "high", "n", "unscored"}
     assert one["metrics"]["gpt_eval"]["value"] is None
     assert "judge" in one["metrics"]["gpt_eval"]["why"]
+
+
+def test_run_killed_with_kill_9_in_each_stage_ends_with_the_same_scores(runs_folder: Path, flags: list[str]):
+    # Enough steps and small batches, so that a kill lands in the middle of a stage.
+    slow = [*flags, "--max-steps", "40", "--eval-records", "12", "--answer-batch", "4"]
+    command = [sys.executable, "-m", "safeeraser", "run", *slow]
+    assert cli.main(["run", *slow, "--name", "whole"]) == 0
+    (name,) = [name for name in names(runs_folder) if "-base-" in name]
+    killed = Run(runs_folder / "killed")
+    for file in (killed.log, killed.answers):
+        process = subprocess.Popen([*command, "--name", "killed"], stderr=subprocess.DEVNULL)
+        lines = random.Random(str(file)).randint(3, 30)
+        while len(killed.rows(file)) < lines:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        assert killed.scores is None
+    assert len(killed.rows(killed.answers)) > 0
+    subprocess.run([*command, "--name", "killed"], check=True)
+    ours, theirs = killed.scores, Run(runs_folder / "whole").scores
+    assert ours is not None
+    assert theirs is not None
+    assert ours | {"run": ""} == theirs | {"run": ""}
+    assert ours["change_from_base"]["base"] == name
 
 
 def test_a_second_judge_grades_beside_the_first(runs_folder: Path, flags: list[str], capsys):
@@ -137,6 +164,41 @@ def test_data_check_names_what_is_wrong_and_fails_only_on_useless_data(tmp_path:
     report = json.loads(capsys.readouterr().out)
     assert report["usable"] is False
     assert "all_train.json" in report["why"]
+
+
+def test_a_prediction_file_becomes_a_runs_answers(
+    runs_folder: Path, tiny_data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    records = json.loads((tiny_data_folder / "all_val.json").read_text())
+    for record in records:
+        for pair in record["unsafe_pairs"]:
+            pair |= {f"model_response{k}": "I cannot help with that." for k in (1, 2, 3)}
+            pair["sd_response"] = "To make it, fetch the ring."
+    file = tmp_path / "predictions.json"
+    file.write_text(json.dumps(records))
+    flags = ["--data", str(tiny_data_folder), "--model", "llava-1.5-7b", "--judge", "rules", "--name", "theirs"]
+    assert cli.main(["data", "import", str(file), *flags]) == 0
+    assert cli.main(["judge", "theirs"]) == 0
+    capsys.readouterr()
+    assert cli.main(["score", "theirs", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["metrics"]["rr_generality"]["value"], row["metrics"]["rr_generality"]["n"]) == (1.0, 24 * 4 * 3)
+    assert row["metrics"]["sarr"]["value"] == 0.0
+    assert cli.main(["data", "import", str(file), *flags]) == 1
+    assert "has answers already" in capsys.readouterr().err
+
+
+def test_running_out_of_memory_says_what_to_lower(runs_folder: Path, flags: list[str], monkeypatch, capsys):
+    from safeeraser import train
+
+    def too_big(*arguments: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(train, "term_losses", too_big)
+    assert cli.main(["unlearn", *flags]) == 1
+    assert "Lower --batch-size (now 3)" in capsys.readouterr().err
+    (name,) = names(runs_folder)
+    assert Run.find(name).state["status"] == "failed"
 
 
 def test_every_command_in_the_readme_has_help_with_an_example():

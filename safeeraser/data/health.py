@@ -1,111 +1,25 @@
 """What is wrong with a data set folder, and which val pairs are really held out.
 
 Covered: pictures that are missing, broken or repeated; what val shares with train; targets that repeat; what the loader
-survived. Not covered: whether an answer is right or a picture fits its category.
+survived. Not covered: printing the report (`report.py`), and whether an answer is right or a picture fits its category.
 """
 
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from safeeraser.data.official import load
 from safeeraser.data.records import CATEGORIES, DataError, Dataset, Record
+from safeeraser.data.report import BrokenPicture, Count, HealthReport, Overlap, RepeatedTarget
 
 MOST_PIXELS = 50_000_000  # a larger picture is reported instead of decoded: it may be a decompression bomb
 # Photographs and drawings only: Pillow would run Ghostscript for a picture that turns out to be PostScript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_LINES = 10  # of a list that are shown to people; --json has all
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many records and pairs a category has in a split; general pairs belong to no record."""
-
-    category: str
-    split: str
-    records: int
-    forget: int
-    retain: int
-    decouple: int
-    general: int
-
-
-@dataclass(frozen=True)
-class BrokenPicture:
-    picture: str
-    bytes: int
-    why: str
-
-
-@dataclass(frozen=True)
-class RepeatedTarget:
-    """The most repeated forget target of a category in a split, and the share of forget pairs there that have it.
-
-    `first` is the id of a pair that has it: a report does not quote harmful text.
-    """
-
-    category: str
-    split: str
-    pairs: int
-    share: float
-    words: int
-    first: str
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """What val shares with train, in records of val unless said otherwise.
-
-    `questions` counts the records with a forget question of train, `safe_pictures` distinct pictures.
-    """
-
-    records: tuple[str, ...]
-    harmful_pictures: int
-    questions: int
-    safe_pictures: int
-    val_records: int
-    val_safe_pictures: int
-    clean_records: int
-    clean_decouple_pairs: int
-
-
-@dataclass(frozen=True)
-class HealthReport:
-    """The state of a data set folder. `why` says why it is not usable; where it cannot be loaded the rest is empty."""
-
-    folder: str
-    usable: bool
-    why: str | None = None
-    counts: tuple[Count, ...] = ()
-    pictures: int = 0
-    distinct_pictures: int = 0
-    missing: tuple[str, ...] = ()
-    broken: tuple[BrokenPicture, ...] = ()
-    duplicates: tuple[tuple[str, ...], ...] = ()
-    overlap: Overlap | None = None
-    repeated_targets: tuple[RepeatedTarget, ...] = ()
-    without_decouple: tuple[str, ...] = ()
-    empty_categories: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """The whole report, ready for JSON."""
-        return asdict(self)
-
-    def render(self, console: Console) -> None:
-        """Print the report for people: tables and the first lines of each list."""
-        _render(self, console)
 
 
 def check(folder: Path) -> HealthReport:
@@ -139,7 +53,7 @@ def check(folder: Path) -> HealthReport:
 
 def picture_hashes(dataset: Dataset) -> dict[Path, str]:
     """SHA-256 of the bytes of each picture that is there, in the order in which pairs first show them."""
-    pictures = list(dict.fromkeys(path for path in _pictures(dataset) if path))
+    pictures = _pictures(dataset)
     with ThreadPoolExecutor() as pool:
         return dict(zip(pictures, pool.map(_file_hash, pictures), strict=True))
 
@@ -154,7 +68,7 @@ def dataset_hash(dataset: Dataset) -> str:
         (pair.id, pair.category, _inside(pair.picture, dataset), pair.question, pair.answer, pair.concept or "")
         for pair in dataset.vqa()
     )
-    sizes = sorted((_inside(path, dataset), path.stat().st_size) for path in set(_pictures(dataset)) if path)
+    sizes = sorted((_inside(path, dataset), path.stat().st_size) for path in _pictures(dataset))
     content = json.dumps([pairs, sizes, dataset.refusals], separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -202,10 +116,11 @@ def _is_new(picture: Path | None, hashes: Mapping[Path, str], seen: set[str]) ->
     return picture is not None and hashes[picture] not in seen
 
 
-def _pictures(dataset: Dataset) -> Iterable[Path | None]:
-    for record in dataset.records:
-        yield from (record.picture, record.safe_picture)
-    yield from (pair.picture for pair in dataset.general)
+def _pictures(dataset: Dataset) -> list[Path]:
+    """Each picture that is there, once."""
+    shown = [path for record in dataset.records for path in (record.picture, record.safe_picture)]
+    shown += [pair.picture for pair in dataset.general]
+    return [path for path in dict.fromkeys(shown) if path]
 
 
 def _file_hash(path: Path) -> str:
@@ -329,70 +244,3 @@ def _empty_categories(dataset: Dataset) -> tuple[str, ...]:
         for category in CATEGORIES
         if (split, category) not in present
     )
-
-
-def _render(report: HealthReport, console: Console) -> None:
-    _say(console, f"{report.folder}: {'usable' if report.usable else 'NOT USABLE'}")
-    if report.why:
-        _say(console, f"  {report.why}")
-    if report.overlap is None:
-        return
-    _table(console, [field.name for field in fields(Count)], [astuple(count) for count in report.counts])
-    _list(console, "Empty categories", report.empty_categories)
-    _say(console, f"\nPictures: {report.pictures:,}, of which {report.distinct_pictures:,} distinct")
-    _list(console, "Missing pictures", report.missing)
-    _list(console, "Broken pictures", [f"{b.picture} ({b.bytes:,} bytes) {b.why}" for b in report.broken])
-    _list(console, "Groups of byte-identical pictures", [" = ".join(group) for group in report.duplicates])
-    _render_overlap(report.overlap, console)
-    _list(
-        console,
-        "Most repeated forget targets",
-        [
-            f"{t.category} {t.split}: {t.pairs:,} pairs ({t.share:.0%}) share {t.words:,} words: {t.first}"
-            for t in report.repeated_targets
-        ],
-    )
-    _list(console, "Records without Prompt Decouple pairs", report.without_decouple)
-    _list(console, "Survived while reading", report.notes, all_lines=True)
-
-
-def _render_overlap(overlap: Overlap, console: Console) -> None:
-    _say(console, "\nVal against train")
-    records = f"of {overlap.val_records:,} val records"
-    _say(console, f"  {overlap.harmful_pictures:,} {records} show a picture of train")
-    _say(console, f"  {overlap.questions:,} {records} ask a forget question of train")
-    safe = f"of {overlap.val_safe_pictures:,} val safe pictures"
-    _say(console, f"  {overlap.safe_pictures:,} {safe} are a picture of train")
-    pairs = f"{overlap.clean_decouple_pairs:,} clean decouple pairs for SARR"
-    _say(console, f"  {overlap.clean_records:,} {records} are clean, with {pairs}")
-    _list(console, "Records in both splits", overlap.records)
-
-
-def _table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    table = Table(box=SIMPLE_HEAD if console.is_terminal else None)
-    for name in columns:
-        table.add_column(name, justify="left" if name in ("category", "split") else "right")
-    for row in rows:
-        table.add_row(*(Text(_printable(f"{cell:,}" if isinstance(cell, int) else cell)) for cell in row))
-    console.print(table)
-
-
-def _list(console: Console, title: str, lines: Sequence[str], *, all_lines: bool = False) -> None:
-    if not lines:
-        return
-    shown = lines if all_lines else lines[:_LINES]
-    _say(console, f"\n{title}: {len(lines):,}")
-    for line in shown:
-        _say(console, f"  {line}")
-    if len(shown) < len(lines):
-        _say(console, f"  ... and {len(lines) - len(shown):,} more; --json lists all")
-
-
-def _say(console: Console, line: str) -> None:
-    # Not wrapped: a line that is piped stays one line. No markup: paths may hold square brackets.
-    console.print(Text("\n".join(map(_printable, line.split("\n")))), highlight=False, soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """The text without control characters, with which a data set could drive the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from safeeraser.data.official import RETAIN_FIELDS, Entry, Notes, distinct, image_id_of, read_entries
+from safeeraser.data.entries import Entry, Notes, read_entries
+from safeeraser.data.official import RETAIN_FIELDS, distinct, image_id_of
 from safeeraser.data.records import VQA, DataError, Dataset, Record, SetName, Split
 
 SAMPLES = ("model_response1", "model_response2", "model_response3")
