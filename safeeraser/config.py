@@ -29,18 +29,18 @@ class RunConfig(BaseModel):
     retain_weight: float | None = Field(None, ge=0, description="weight of the retain term (default: as published)")
     seed: int = Field(0, ge=0, description="decides data order, refusal targets, LoRA's start, dropout and sampling")
 
-    epochs: float = Field(5.0, gt=0, description="passes over the forget pairs")
+    epochs: float = Field(4.0, gt=0, description="passes over the forget pairs")
     max_steps: int | None = Field(None, gt=0, description="optimizer steps, instead of epochs")
     batch_size: int = Field(16, gt=0, description="examples per forward pass (forget pair + retain and decouple pair)")
     accumulation: int = Field(1, gt=0, description="forward passes per optimizer step")
-    lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    lr: float = Field(1.5e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     max_length: int = Field(512, gt=1, description="longest question and answer, in tokens without the picture's")
     lora_rank: int = Field(16, gt=0, description="rank of LoRA")
     lora_alpha: int = Field(32, gt=0, description="scale of LoRA is alpha / rank")
-    lora_dropout: float = Field(0.05, ge=0, lt=1, description="dropout before LoRA")
+    lora_dropout: float = Field(0.25, ge=0, lt=1, description="dropout before LoRA")
     train_projector: bool = Field(True, description="train the projector in full, through PEFT")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of training and generation")
     device: Literal["auto", "cpu"] = Field("auto", description="'auto' takes a GPU when there is one")
@@ -89,8 +89,9 @@ class RunConfig(BaseModel):
         return RunConfig(**kept, method=BASE, pd=False, seed=seed)
 
     def hash(self) -> str:
-        """Six hexadecimal digits that stand for the whole config."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:6]
+        """Six hexadecimal digits that stand for the whole config; a setting added later leaves older names alone."""
+        settings = self.model_dump(exclude_defaults=True)
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
 
     def run_name(self) -> str:
         """For example `demo-po-pd-s0-1a2b3c`: model, method, PD, seed, hash of the whole config."""
