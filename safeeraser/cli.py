@@ -1,17 +1,14 @@
 """The `safeeraser` command. Flags come from `RunConfig`; the work is done in `commands.py`."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
 from safeeraser import __version__, commands
-from safeeraser.config import PRESETS, ConfigError, RunConfig
-from safeeraser.data.records import DataError
-from safeeraser.judges import JudgeError
-from safeeraser.runs import RunError
+from safeeraser.config import PRESETS, RunConfig
+from safeeraser.errors import SafeEraserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,18 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         commands.err.print(f"stopped: {str(stop) or 'the same command goes on from here'}", markup=False)
         return 130
-    except _expected_errors() as error:
+    except SafeEraserError as error:
         commands.err.print(f"error: {error}", markup=False)
         return 1
-
-
-def _expected_errors() -> tuple[type[Exception], ...]:
-    """What a user can mend. The errors of the model stages are known only once these stages are loaded."""
-    known: list[type[Exception]] = [ConfigError, DataError, RunError, JudgeError]
-    for module, name in (("safeeraser.train", "TrainError"), ("safeeraser.models", "ModelError")):
-        if module in sys.modules:
-            known.append(getattr(sys.modules[module], name))
-    return tuple(known)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,8 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         help="which methods: paper is the base and GA, GD, KL, PO without and with PD",
     )
     sweep.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of every method for each seed")
-    sweep.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="of the table")
-    sweep.add_argument("--output", type=Path, help="write the table to this file (needs --format markdown or csv)")
+    sweep.add_argument(
+        "--format",
+        choices=("text", "markdown", "csv"),
+        help="of the table (default: by --output, else text)",
+    )
+    sweep.add_argument("--output", type=Path, help="write the table to this .md or .csv file")
     _config_flags(sweep, preset_flag="--settings", leave_out=("method", "pd", "seed"))
 
     data = subcommands.add_parser("data", help="check a data set, import answers").add_subparsers(

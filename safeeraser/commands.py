@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from rich.progress import track as rich_track
 
 from safeeraser import stages, tables
 from safeeraser.config import ConfigError, RunConfig
-from safeeraser.losses import METHODS
+from safeeraser.data import health, predictions
+from safeeraser.errors import SafeEraserError
 from safeeraser.progress import reporter
 from safeeraser.runs import Run, RunError
 
-SWEEPS: dict[str, list[dict[str, Any]]] = {
-    "paper": [{"method": method, "pd": pd} for method in METHODS for pd in (False, True)],
-}
+# Methods, each without and with Prompt Decouple; the base model is always the first row.
+SWEEPS: dict[str, tuple[str, ...]] = {"paper": ("ga", "gd", "kl", "po")}
 
 # Piped output keeps its columns whatever the terminal is.
 out = Console(width=None if sys.stdout.isatty() else 160)
@@ -45,26 +46,28 @@ def unlearn(options: argparse.Namespace) -> None:
 def generate(options: argparse.Namespace) -> None:
     run = Run.find(options.run)
     with reporter(err) as progress:
-        stages.generate(run, _run_source(run), progress)
+        stages.generate(run, _source_of(run), progress)
     out.print(f"answers: {run.answers} ({len(run.rows(run.answers))} rows)", highlight=False)
 
 
 def judge(options: argparse.Namespace) -> None:
     run = Run.find(options.run)
-    stages.judge(run, _run_source(run), options.judge or run.config.judge)
+    stages.judge(run, _source_of(run), options.judge or run.config.judge)
     out.print(f"verdicts: {run.verdicts} ({len(run.rows(run.verdicts))} rows)", highlight=False)
 
 
 def score(options: argparse.Namespace) -> None:
     runs = [Run.find(name) for name in options.runs]
-    sources = {name: _source_of(name) for name in dict.fromkeys(run.config.data for run in runs)}
+    sources = {name: _load(name) for name in dict.fromkeys(run.config.data for run in runs)}
     rows = []
     for run in runs:
         source, judge = sources[run.config.data], options.judge or run.config.judge
-        if source.hash != run.facts["data_hash"]:
-            err.print(f"note: {run.name} was made on other data than {run.config.data} holds now", highlight=False)
         rows.append(stages.score(run, source, judge))
-        if judge == run.config.judge and rows[-1] != run.scores:
+        if run.ships or judge != run.config.judge or rows[-1] == run.scores:
+            continue
+        if why := _not_final(run, source):
+            err.print(f"note: {run.name}: {why}; these scores are not kept", highlight=False, markup=False)
+        else:
             stages.finish(run, rows[-1])
     if options.json:
         print(json.dumps(rows, indent=1))
@@ -72,21 +75,44 @@ def score(options: argparse.Namespace) -> None:
         _show(rows)
 
 
-def sweep(options: argparse.Namespace) -> None:
-    source, rows = _source(options), {}
-    for seed in options.seeds:
-        for variant in SWEEPS[options.sweep]:
-            config = _config(options, **variant, seed=seed)
-            for one in (config.base(), config):
-                run = stages.open_run(one, source)
-                if run.name not in rows:
-                    rows[run.name] = _finish(run, source)
-    _show(list(rows.values()), options.format, options.output)
+def _not_final(run: Run, source: stages.Source) -> str | None:
+    if source.hash != run.facts["data_hash"]:
+        return f"it was made on other data than {run.config.data} holds now"
+    return stages.unfinished(run, source)
+
+
+def sweep(options: argparse.Namespace) -> int:
+    form = _format(options)
+    source, rows, failed = _source(options), {}, 0
+    variants = [{"method": method, "pd": pd} for method in SWEEPS[options.sweep] for pd in (False, True)]
+    for seed, variant in product(options.seeds, variants):
+        config = _config(options, **variant, seed=seed)
+        for one in (config.base(), config):
+            run = stages.open_run(one, source)
+            if run.name in rows:
+                continue
+            try:
+                rows[run.name] = _finish(run, source)
+            except SafeEraserError as error:  # the other methods can still be compared
+                err.print(f"error: {run.name}: {error}", highlight=False, markup=False)
+                failed = 1
+    _show(list(rows.values()), form, options.output)
+    return failed
+
+
+def _format(options: argparse.Namespace) -> str:
+    """The table's format: as asked for, else by the file's ending; wrong ones are named before any work is done."""
+    if options.output is None:
+        return options.format or "text"
+    form = options.format or {".md": "markdown", ".csv": "csv"}.get(options.output.suffix)
+    if form not in ("markdown", "csv"):
+        raise ConfigError(f"--output {options.output}: add --format markdown or csv, or end the name with .md or .csv")
+    if not options.output.parent.is_dir():
+        raise ConfigError(f"--output {options.output}: there is no folder {options.output.parent}; make it first")
+    return form
 
 
 def data_check(options: argparse.Namespace) -> int:
-    from safeeraser.data import health
-
     report = health.check(options.folder)
     if options.json:
         print(json.dumps(report.as_dict(), indent=1))
@@ -96,15 +122,16 @@ def data_check(options: argparse.Namespace) -> int:
 
 
 def data_import(options: argparse.Namespace) -> None:
-    from safeeraser import stages
-    from safeeraser.data import predictions
-
+    if not hasattr(options, "method"):
+        raise ConfigError("--method: say which method made the answers (base for none), and --pd or --no-pd")
     config, source = _config(options), _source(options)
     rows = predictions.read(options.file, source.dataset, split=options.split)
-    run = stages.open_run(config, source, name=options.name, force=options.force)
-    if run.answers.exists():
-        raise RunError(f"{run.folder} has answers already; choose another --name or add --force")
-    run.append(run.answers, rows)
+    run = stages.open_run(config, source, name=options.name, force=options.force, imported=options.file.name)
+    with run.lock():
+        if run.rows(run.answers):
+            raise RunError(f"{run.folder} has answers already; choose another --name or add --force")
+        run.append(run.answers, rows)
+    run.set_state("ready", stage="generate")
     out.print(f"answers: {run.answers} ({len(rows)} rows); next: safeeraser judge {run.name}", highlight=False)
 
 
@@ -119,19 +146,20 @@ def demo_build(options: argparse.Namespace) -> None:
 
 def _config(options: argparse.Namespace, **settings: Any) -> RunConfig:
     given = {name: getattr(options, name) for name in RunConfig.model_fields if hasattr(options, name)}
-    return RunConfig.create(options.preset, **{**given, **settings})
+    config = RunConfig.create(options.preset, **{**given, **settings})
+    return config if config.trains else config.base()  # what only training uses does not make another base run
 
 
-def _source(options: argparse.Namespace) -> Any:
-    return _source_of(_config(options).data)
+def _source(options: argparse.Namespace) -> stages.Source:
+    return _load(_config(options).data)
 
 
-def _source_of(name: str) -> Any:
+def _load(name: str) -> stages.Source:
     return stages.Source(name, track=_track)
 
 
-def _run_source(run: Run) -> Any:
-    source = _source_of(run.config.data)
+def _source_of(run: Run) -> stages.Source:
+    source = _load(run.config.data)
     if source.hash != run.facts["data_hash"]:
         raise RunError(f"{run.name} was made on other data than {run.config.data} holds now")
     return source
@@ -147,6 +175,9 @@ def _finish(run: Run, source: Any) -> dict[str, Any]:
         err.print(f"{run.name}: finished already", highlight=False)
         return run.scores
     err.print(f"{run.name}: {run.folder}", highlight=False)
+    if broken := source.readable[1]:
+        err.print(f"note: {len(broken)} pictures cannot be read and their questions are left out, such as", end=" ")
+        err.print(next(iter(broken)), highlight=False)
     with reporter(err) as progress:
         return stages.run_all(run, source, progress)
 

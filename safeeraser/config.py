@@ -4,15 +4,16 @@ import hashlib
 import json
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from safeeraser.errors import SafeEraserError
 from safeeraser.judges import JUDGES
-from safeeraser.losses import METHODS
+from safeeraser.losses import METHODS, term_names
 
 BASE = "base"
 
 
-class ConfigError(Exception):
+class ConfigError(SafeEraserError):
     """A setting is wrong; the message names the flag, shows the value and says what is allowed."""
 
 
@@ -67,6 +68,14 @@ class RunConfig(BaseModel):
         if judge not in JUDGES:
             raise ValueError(f"unknown judge {judge!r}; known: {', '.join(JUDGES)}")
         return judge
+
+    @model_validator(mode="after")
+    def _no_idle_weight(self) -> Self:
+        if self.pd_weight is not None and not self.pd:
+            raise ValueError("--pd-weight has no effect with --no-pd; leave one out")
+        if self.retain_weight is not None and "retain" not in term_names(self.method):
+            raise ValueError(f"--retain-weight has no effect on {self.method!r}, which has no retain term")
+        return self
 
     @classmethod
     def create(cls, preset: str = "demo", **settings: Any) -> Self:
@@ -136,6 +145,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def _explain(error: Any) -> str:
     """One line for a user: the flag, the value, what is wrong."""
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
     flag = "--" + str(error["loc"][0]).replace("_", "-")
     if error["type"] == "extra_forbidden":
         return f"{flag}: no such setting; known: {', '.join(RunConfig.model_fields)}"

@@ -21,7 +21,8 @@ class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
 
     def __init__(self, data: Dataset, terms: tuple[Term, ...], seed: int, length: int = 0) -> None:
         self.sets = [name for name in SETS if any(name in term.sets for term in terms)]
-        self.pairs = [example for record in data.train for example in _examples(record)]
+        pairs = [example for record in data.train for example in _examples(record)]
+        self.pairs = sorted(pairs, key=lambda example: example["forget"].id)  # whatever the file's order
         self.refusals = data.refusals
         self.seed = seed
         self.length = length
@@ -48,9 +49,13 @@ class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
 
 
 def _examples(record: Record) -> Iterator[Example]:
-    """Join the record's pairs by the number in their id; retain pair k rides along with forget pair k."""
-    number = {name: {_number(vqa): vqa for vqa in getattr(record, name)} for name in ("retain", "decouple")}
-    for forget in record.forget:
+    """Join the record's pairs by the number in their id; retain pair k rides along with forget pair k.
+
+    Pairs without a picture are left out.
+    """
+    seen = {name: [vqa for vqa in getattr(record, name) if vqa.picture] for name in ("forget", "retain", "decouple")}
+    number = {name: {_number(vqa): vqa for vqa in seen[name]} for name in ("retain", "decouple")}
+    for forget in seen["forget"]:
         partners = {name: pairs.get(_number(forget)) for name, pairs in number.items()}
         yield {"forget": forget} | {name: vqa for name, vqa in partners.items() if vqa is not None}
 

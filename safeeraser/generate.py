@@ -1,13 +1,11 @@
 """Answers: ask a run's model every question of the evaluation, in batches, resumable, each batch flushed to disk."""
 
 import hashlib
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
 from accelerate.utils import set_seed
 
 from safeeraser import models
@@ -15,45 +13,8 @@ from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
 from safeeraser.data.records import VQA, Dataset
 from safeeraser.progress import Reporter
+from safeeraser.questions import Question, questions
 from safeeraser.runs import Run, RunError
-
-
-@dataclass(frozen=True)
-class Question:
-    """One answer to be given: the item and which of its samples."""
-
-    item: VQA
-    sample: int
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.item.id, self.sample
-
-
-def questions(data: Dataset, config: RunConfig) -> list[Question]:
-    """What an evaluation asks: forget of train (efficacy) and val (generality); decouple, retain, general of val.
-
-    Pairs whose picture is missing are left out; `safeeraser data check` lists them.
-    """
-    chosen = [*_some(data.train, config), *_some(data.val, config)]
-    items = [vqa for record in chosen for vqa in record.pairs if record.split == "val" or vqa.set == "forget"]
-    pictures = {record.safe_picture for record in chosen}
-    items += [vqa for vqa in data.general if config.eval_records is None or vqa.picture in pictures]
-    return [
-        Question(vqa, sample)
-        for vqa in items
-        if vqa.picture is not None
-        for sample in range(config.samples if vqa.set == "forget" else 1)
-    ]
-
-
-def _some(records: tuple, config: RunConfig) -> list:
-    """The records to ask about: all, or as many as the config says, drawn by a fixed seed."""
-    count = config.eval_records
-    if count is None or count >= len(records):
-        return list(records)
-    drawn = random.Random("evaluation records").sample(range(len(records)), count)
-    return [records[i] for i in sorted(drawn)]
 
 
 def generate(run: Run, data: Dataset, progress: Reporter | None = None) -> None:
@@ -68,13 +29,12 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None) -> None:
     if not batches:
         return
     task = progress and progress.add_task("answer", total=len(asked), completed=len(done), note="")
-    accelerator = Accelerator(cpu=config.device == "cpu")
     network, processor = models.load(config.model, precision=config.precision)
     model = models.load_adapter(network, run.adapter) if config.trains else network
-    model.to(accelerator.device).eval()
     encoder = Encoder(processor, max_length=config.max_length)
     for batch in batches:
         with models.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
+            model.to(PartialState(cpu=config.device == "cpu").device).eval()
             rows = answer_rows(model, encoder, batch, config)
         rows = [row for row in rows if (row["id"], row["sample"]) not in done]
         run.append(run.answers, rows)

@@ -109,6 +109,11 @@ METHODS: dict[str, Method] = {
 }
 
 
+def term_names(method: str) -> set[str]:
+    """The names of a method's terms, without Prompt Decouple; none for the base model."""
+    return {term.name for term in METHODS[method].terms} if method in METHODS else set()
+
+
 def terms(
     method: str, *, pd: bool, pd_weight: float | None = None, retain_weight: float | None = None
 ) -> tuple[Term, ...]:

@@ -19,6 +19,7 @@ from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTraine
 
 from safeeraser.assets import ASSETS
 from safeeraser.config import RunConfig
+from safeeraser.errors import SafeEraserError
 
 # The linear layers of the language model; the vision tower has layers of the same names and stays frozen.
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -29,7 +30,7 @@ warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprec
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class ModelError(Exception):
+class ModelError(SafeEraserError):
     """A model or an adapter cannot be used; the message says which and what to do."""
 
 
@@ -91,21 +92,22 @@ def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Write the adapter (PEFT format, safetensors) into a folder."""
-    model.save_pretrained(str(folder))
+    # No embedding is trained; asked to find out by itself, PEFT would look the base model up on the hub.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty model card
 
 
-def load_adapter(network: PreTrainedModel, folder: Path, *, trains: bool = False) -> PeftModel:
+def load_adapter(network: PreTrainedModel, folder: Path) -> PeftModel:
     """Put a saved adapter on the base model; a key that is missing or left over is an error, never a silent no-op."""
-    adapted = PeftModel.from_pretrained(network, str(folder), is_trainable=trains)
+    adapted = PeftModel.from_pretrained(network, str(folder))
     saved = load_file(folder / "adapter_model.safetensors")
-    present = get_peft_model_state_dict(adapted)
+    present = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     if missing := sorted(present.keys() ^ saved.keys()):
         raise ModelError(
             f"{folder}: the adapter does not fit this model: {len(missing)} keys differ, such as {missing[0]}. "
             "Was it trained on another model or by another version of transformers?"
         )
     for name, tensor in saved.items():
-        if not torch.equal(present[name].cpu().float(), tensor.float()):
+        if not torch.equal(present[name].cpu(), tensor.to(present[name].dtype)):
             raise ModelError(f"{folder}: {name} was not loaded")
     return adapted

@@ -22,12 +22,13 @@ from pydantic import ValidationError
 
 from safeeraser.assets import ASSETS
 from safeeraser.config import RunConfig
+from safeeraser.errors import SafeEraserError
 
 LIBRARIES = ("safeeraser", "torch", "transformers", "peft", "accelerate")
 EXAMPLES = ASSETS / "demo" / "runs"
 
 
-class RunError(Exception):
+class RunError(SafeEraserError):
     """A run folder cannot be used; the message names the file and says what to do."""
 
 
@@ -49,27 +50,48 @@ class Run:
         self.verdicts = folder / "verdicts.jsonl"
 
     @classmethod
-    def create(cls, config: RunConfig, *, data_hash: str, name: str | None = None, force: bool = False) -> "Run":
+    def create(
+        cls,
+        config: RunConfig,
+        *,
+        data_hash: str,
+        name: str | None = None,
+        force: bool = False,
+        imported: str | None = None,
+    ) -> "Run":
         """The run of this config: a new folder, or the one that is there already.
 
-        name: a folder name of the user's own. force: throw an existing folder of that name away first.
+        name: a folder name of the user's own. force: throw an existing run of that name away first. imported: the file
+        that the answers come from, for a run that this project did not make.
         """
+        if name is not None and (Path(name).name != name or name == ".."):
+            raise RunError(f"--name {name}: must be a plain name, without folders")
         run = cls(root() / (name or config.run_name()))
-        if force and run.folder.exists():
-            with run.lock():
-                shutil.rmtree(run.folder)
-        if (run.folder / "config.json").exists():
-            if run.config != config:
+        file = run.folder / "config.json"
+        if force and file.exists():
+            run.delete()
+        if file.exists():
+            if run.config != config or run.facts.get("imported") != imported:
                 raise RunError(f"{run.folder} holds a run with other settings; choose another --name or add --force")
             if run.facts["data_hash"] != data_hash:
                 raise RunError(
                     f"{run.folder} was made on other data than {config.data} holds now; add --force or a --name"
                 )
             return run
+        if run.folder.exists() and any(run.folder.iterdir()):
+            raise RunError(f"{run.folder} is not a run and not empty; choose another --name or empty it")
         run.folder.mkdir(parents=True, exist_ok=True)
-        _write(run.folder / "config.json", {"config": config.model_dump(), **_origin(), "data_hash": data_hash})
+        facts = {"config": config.model_dump(), **_origin(), "data_hash": data_hash, "imported": imported}
+        _write(file, facts)
         run.set_state("created")
         return run
+
+    def delete(self) -> None:
+        """Throw the run away; a kill in the middle leaves no half of it under its name."""
+        with self.lock():
+            grave = self.folder.with_name(f".deleted-{self.name}-{os.getpid()}")
+            self.folder.rename(grave)
+        shutil.rmtree(grave)
 
     @classmethod
     def find(cls, name: str) -> "Run":
@@ -79,6 +101,11 @@ class Run:
                 return cls(folder)
         known = sorted(run.name for run in every())
         raise RunError(f"no run {name!r}; known: {', '.join(known) or 'none'} (in {root()})")
+
+    @property
+    def ships(self) -> bool:
+        """Whether this is an example run of the project: these stay as they are."""
+        return self.folder.resolve().is_relative_to(EXAMPLES.resolve())
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -98,7 +125,7 @@ class Run:
         return _read(self.folder / "state.json")
 
     def set_state(self, status: str, **details: Any) -> None:
-        """Say where the run is. status: created, running, done, failed or interrupted."""
+        """Say where the run is. status: created, running, ready (for the next stage), done, failed or interrupted."""
         process = psutil.Process()
         who = {"host": platform.node(), "boot": psutil.boot_time(), "pid": process.pid, "born": process.create_time()}
         _write(self.folder / "state.json", {"status": status, "time": time.time(), **who, **details})
@@ -132,7 +159,7 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process; a second process that wants it gets an error at once."""
-        if self.folder.is_relative_to(EXAMPLES):
+        if self.ships:
             raise RunError(f"{self.name} ships with the project and stays as it is; copy its folder to {root()} first")
         with (self.folder / ".lock").open("a") as file:
             try:

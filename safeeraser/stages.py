@@ -7,13 +7,15 @@ only by the stages that need them.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from safeeraser import data, judges, losses, metrics
 from safeeraser.config import BASE, RunConfig
-from safeeraser.data import health
+from safeeraser.data import health, world
 from safeeraser.data.records import VQA, Dataset
 from safeeraser.progress import Reporter
+from safeeraser.questions import questions
 from safeeraser.runs import Run, RunError
 
 
@@ -28,6 +30,11 @@ class Source:
         return health.dataset_hash(self.dataset)
 
     @cached_property
+    def readable(self) -> tuple[Dataset, dict[Path, str]]:
+        """The data set without the pictures that cannot be read, and these pictures with the reason."""
+        return health.readable(self.dataset)
+
+    @cached_property
     def items(self) -> dict[str, VQA]:
         return {vqa.id: vqa for vqa in self.dataset.vqa()}
 
@@ -36,9 +43,12 @@ class Source:
         return health.clean_val(self.dataset)
 
 
-def open_run(config: RunConfig, source: Source, *, name: str | None = None, force: bool = False) -> Run:
+def open_run(
+    config: RunConfig, source: Source, *, name: str | None = None, force: bool = False, imported: str | None = None
+) -> Run:
     """The run of this config, new or found."""
-    return Run.create(config, data_hash=source.hash, name=name, force=force)
+    _check_judge(config.judge, source)
+    return Run.create(config, data_hash=source.hash, name=name, force=force, imported=imported)
 
 
 def run_all(run: Run, source: Source, progress: Reporter | None = None) -> dict[str, Any]:
@@ -56,25 +66,30 @@ def unlearn(run: Run, source: Source, progress: Reporter | None = None) -> None:
     """Train the run's adapter, if it is not there yet."""
     if not run.config.trains:
         raise RunError(f"{run.name} is the base model: there is nothing to unlearn (--method {BASE})")
+    if run.facts["imported"]:
+        raise RunError(f"{run.name} was imported: there is nothing to train")
     if run.adapter.exists():
         return
     from safeeraser.train import train
 
     with _working(run, "unlearn"):
-        train(run, source.dataset, progress)
+        train(run, source.readable[0], progress)
 
 
 def generate(run: Run, source: Source, progress: Reporter | None = None) -> None:
     """Write the answers that the run does not have yet."""
+    if run.facts["imported"]:
+        raise RunError(f"{run.name} was imported: its answers are all there")
     from safeeraser import generate as answers
 
     with _working(run, "generate"):
-        answers.generate(run, source.dataset, progress)
+        answers.generate(run, source.readable[0], progress)
 
 
 def judge(run: Run, source: Source, name: str) -> None:
     """Grade the answers that this judge has not graded yet."""
-    judge = judges.get(name)
+    grader = judges.get(name)
+    _check_judge(name, source)
     with _working(run, "judge"):
         run.repair(run.verdicts)
         done = {(row["id"], row["sample"], row["check"]) for row in _verdicts(run, name)}
@@ -83,7 +98,7 @@ def judge(run: Run, source: Source, name: str) -> None:
             for row in run.rows(run.answers)
             if any((row["id"], row["sample"], check) not in done for check in judges.CHECKS[row["set"]])
         ]
-        rows = judges.grade(judge, source.items, missing)
+        rows = judges.grade(grader, source.items, missing)
         run.append(run.verdicts, (row for row in rows if (row["id"], row["sample"], row["check"]) not in done))
 
 
@@ -105,11 +120,24 @@ def score(run: Run, source: Source, judge: str) -> dict[str, Any]:
         "pd": pd_weight(config),
         "seed": config.seed,
         "judge": judge,
-        "decoding": decoding(config),
+        "decoding": f"imported from {imported}" if (imported := run.facts["imported"]) else decoding(config),
         "metrics": metrics.metrics(**scored),
         "metrics_clean_val": metrics.metrics(**scored, only=source.clean),
         "change_from_base": _change(run, source, judge, verdicts),
     }
+
+
+def unfinished(run: Run, source: Source) -> str | None:
+    """Why the run's scores are not final yet, None when every question is answered and graded by its judge."""
+    answered = {(row["id"], row["sample"]): row["set"] for row in run.rows(run.answers)}
+    graded = {(row["id"], row["sample"], row["check"]) for row in _verdicts(run, run.config.judge)}
+    asked = set() if run.facts["imported"] else {q.key for q in questions(source.readable[0], run.config)}
+    if missing := len(asked - answered.keys()):
+        return f"{missing} of {len(asked)} questions are not answered yet"
+    checks = [(*key, check) for key, name in answered.items() for check in judges.CHECKS[name]]
+    if missing := sum(check not in graded for check in checks):
+        return f"{missing} of {len(checks)} verdicts by {run.config.judge!r} are missing"
+    return None
 
 
 def finish(run: Run, row: dict[str, Any]) -> None:
@@ -143,10 +171,21 @@ def _verdicts(run: Run, judge: str) -> list[dict]:
     return [row for row in run.rows(run.verdicts) if row["judge"] == judge]
 
 
+def _check_judge(name: str, source: Source) -> None:
+    """The demo judge would leave every answer of another data set unscored; say so before any work."""
+    first = next((record.forget[0] for record in source.dataset.records if record.forget), None)
+    if name == "demo" and first is not None and world.read(first.answer) is None:
+        raise RunError(f"--judge demo knows only the demo world, not {source.dataset.root}; choose --judge rules")
+
+
 @contextmanager
-def _working(run: Run, stage: str, *, after: str = "running") -> Iterator[None]:
-    """Hold the run while a stage works on it, and leave a truthful state behind, also when it fails."""
+def _working(run: Run, stage: str, *, after: str = "ready") -> Iterator[None]:
+    """Hold the run while a stage works on it, and leave a truthful state behind, also when it fails.
+
+    after: the state of a stage that ended well; a run that was done stays done.
+    """
     with run.lock():
+        before = run.state["status"]
         run.set_state("running", stage=stage)
         try:
             yield
@@ -155,4 +194,4 @@ def _working(run: Run, stage: str, *, after: str = "running") -> Iterator[None]:
             message = str(error) or type(error).__name__
             run.set_state("interrupted" if stopped else "failed", stage=stage, message=message)
             raise
-        run.set_state(after, stage=stage)
+        run.set_state("done" if before == "done" else after, stage=stage)

@@ -22,15 +22,17 @@ from transformers import get_cosine_schedule_with_warmup
 
 from safeeraser import checkpoints, losses, models
 from safeeraser.batches import IGNORED, SETS, Batch, Encoder
+from safeeraser.checkpoints import Trainer
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset as Data
+from safeeraser.errors import SafeEraserError
 from safeeraser.examples import Examples
 from safeeraser.losses import Term, View
 from safeeraser.progress import Reporter
 from safeeraser.runs import Run
 
 
-class TrainError(Exception):
+class TrainError(SafeEraserError):
     """Training cannot go on; the message says why and what to do. The last checkpoint is kept."""
 
 
@@ -82,7 +84,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     terms = losses.terms(config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight)
     examples = Examples(data, terms, config.seed)
     steps = total_steps(config, len(examples.pairs))
-    examples.length = steps * config.accumulation * config.batch_size
+    per_step = config.accumulation * config.batch_size
+    examples.length = steps * per_step
     accelerator = Accelerator(
         mixed_precision="no" if config.precision == "fp32" else config.precision,
         gradient_accumulation_steps=config.accumulation,
@@ -93,13 +96,14 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     base = models.attach_lora(network, config)
     optimizer = torch.optim.AdamW(models.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
     schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
-    model, optimizer = accelerator.prepare(base, optimizer)
-
-    done = checkpoints.resume(run, base, optimizer, schedule)
+    with models.explain_memory(_less_memory(config)):
+        model, optimizer = accelerator.prepare(base, optimizer)
+    trainer = Trainer(optimizer, schedule, accelerator.scaler)
+    done = checkpoints.resume(run, base, trainer)
     run.repair(run.log, keep=done)
     encoder = Encoder(processor, max_length=config.max_length)
     loader = DataLoader(
-        torch.utils.data.Subset(examples, range(done * config.accumulation * config.batch_size, len(examples))),
+        torch.utils.data.Subset(examples, range(done * per_step, len(examples))),
         batch_size=config.batch_size,
         generator=torch.Generator(),  # its own: a loader draws from the global one, which dropout needs undisturbed
         collate_fn=lambda rows: encoder.training_batch(
@@ -111,18 +115,19 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     with _stop_on_signal() as stop, models.explain_memory(_less_memory(config)):
         batches = iter(loader)
         for step in range(done + 1, steps + 1):
-            row = _step(accelerator, model, base, optimizer, batches, terms, config, step)
-            schedule.step()
-            row = {"step": step, "epoch": step / steps * config.epochs, "lr": schedule.get_last_lr()[0]} | row
+            row = {"step": step, "epoch": step * per_step / len(examples.pairs), "lr": schedule.get_last_lr()[0]}
+            row |= _step(accelerator, model, base, optimizer, batches, terms, config, step)
+            if not accelerator.optimizer_step_was_skipped:
+                schedule.step()
             run.append(run.log, [row])
             run.set_state("running", stage="unlearn", step=step, steps=steps)
             if progress:
                 progress.update(task, completed=step, note=_note(row))
             if stop and step < steps:
-                checkpoints.save(run, step, base, optimizer, schedule)
+                checkpoints.save(run, step, base, trainer)
                 raise Interrupted(f"stopped after step {step} of {steps}; the same command goes on from here")
             if step % config.checkpoint_every == 0 and step < steps:
-                checkpoints.save(run, step, base, optimizer, schedule)
+                checkpoints.save(run, step, base, trainer)
     checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(base, folder))
     shutil.rmtree(run.checkpoints, ignore_errors=True)
 
@@ -177,8 +182,8 @@ def _step(
 def _not_finite(what: str, step: int, parts: dict[str, Tensor]) -> str:
     shown = ", ".join(f"{name} {value.item():.4g}" for name, value in parts.items())
     return (
-        f"the {what} is not finite at step {step} ({shown}). The last checkpoint is kept, but the same command would "
-        "end here again: start another run with a lower --lr or --clip."
+        f"the {what} is not finite at step {step} ({shown}). A checkpoint before it is kept, but the same command "
+        "would end here again: start another run with a lower --lr or --clip."
     )
 
 

@@ -1,8 +1,10 @@
 """The command line, end to end on a tiny model."""
 
 import json
+import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,8 +14,8 @@ import pytest
 from PIL import Image
 
 from safeeraser import cli
+from safeeraser.commands import SWEEPS
 from safeeraser.config import RunConfig
-from safeeraser.losses import METHODS
 from safeeraser.runs import Run, every
 
 RUN_FILES = ("answers.jsonl", "config.json", "log.jsonl", "scores.json", "state.json", "verdicts.jsonl")
@@ -70,10 +72,13 @@ def test_the_stages_one_by_one_give_the_same_scores(runs_folder: Path, flags: li
     assert "judge" in one["metrics"]["gpt_eval"]["why"]
 
 
-def test_run_killed_with_kill_9_in_each_stage_ends_with_the_same_scores(runs_folder: Path, flags: list[str]):
+def test_run_killed_with_kill_9_in_each_stage_ends_with_the_same_scores(
+    runs_folder: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
+):
     # Enough steps and small batches, so that a kill lands in the middle of a stage.
     slow = [*flags, "--max-steps", "40", "--eval-records", "12", "--answer-batch", "4"]
     command = [sys.executable, "-m", "safeeraser", "run", *slow]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert cli.main(["run", *slow, "--name", "whole"]) == 0
     (name,) = [name for name in names(runs_folder) if "-base-" in name]
     killed = Run(runs_folder / "killed")
@@ -93,6 +98,8 @@ def test_run_killed_with_kill_9_in_each_stage_ends_with_the_same_scores(runs_fol
     assert theirs is not None
     assert ours | {"run": ""} == theirs | {"run": ""}
     assert ours["change_from_base"]["base"] == name
+    assert killed.answers.read_text() == Run(runs_folder / "whole").answers.read_text()
+    assert len({row["answer"] for row in killed.rows(killed.answers)}) > 3
 
 
 def test_a_second_judge_grades_beside_the_first(runs_folder: Path, flags: list[str], capsys):
@@ -115,8 +122,8 @@ def test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd(
     rows = [line.split(",") for line in capsys.readouterr().out.splitlines()]
     column = {name: place for place, name in enumerate(rows[0])}
     shown = [(row[column["Method"]], row[column["Runs"]]) for row in rows[1:]]
-    assert shown == [("base", "1"), *((method, "2") for method in METHODS for _ in range(2))]
-    assert len(names(runs_folder)) == 1 + 2 * 2 * len(METHODS)
+    assert shown == [("base", "1"), *((method, "2") for method in SWEEPS["paper"] for _ in range(2))]
+    assert len(names(runs_folder)) == 1 + 2 * 2 * len(SWEEPS["paper"])
     output = tmp_path / "table.md"
     assert cli.main(["sweep", "--seeds", "0", "--format", "markdown", "--output", str(output), *short]) == 0
     assert "| base |" in output.read_text()
@@ -166,6 +173,71 @@ def test_data_check_names_what_is_wrong_and_fails_only_on_useless_data(tmp_path:
     assert "all_train.json" in report["why"]
 
 
+def test_a_half_finished_run_is_scored_but_not_done(runs_folder: Path, flags: list[str], capsys):
+    cli.main(["run", *flags])
+    whole = Run.find(names(runs_folder)[1])
+    scores = whole.scores
+    lines = whole.answers.read_text().splitlines(keepends=True)
+    whole.answers.write_text("".join(lines[:5]))
+    (whole.folder / "scores.json").unlink()
+    assert cli.main(["score", whole.name]) == 0
+    assert "questions are not answered yet" in capsys.readouterr().err
+    assert whole.scores is None
+    assert cli.main(["run", *flags]) == 0
+    assert whole.scores == scores
+
+
+def test_half_precision_trains_answers_and_scores_in_one_process(runs_folder: Path, flags: list[str]):
+    command = [sys.executable, "-m", "safeeraser", "run", *flags, "--precision", "bf16", "--method", "kl"]
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    run = Run.find(next(name for name in names(runs_folder) if "-kl-" in name))
+    assert run.state["status"] == "done"
+    assert all(row["terms"]["retain"] >= 0 for row in run.rows(run.log))
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_said(
+    runs_folder: Path, flags: list[str], tiny_data_folder: Path, tmp_path: Path, capsys
+):
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_data_folder, folder)
+    for number in (1, 5):  # one of train, one of val
+        (folder / "img" / "Weapon" / f"{number}.jpg").write_bytes(b"not a picture")
+    assert cli.main(["run", *flags, "--data", str(folder), "--eval-records", "24"]) == 0
+    assert "2 pictures cannot be read" in capsys.readouterr().err
+    run = Run.find(next(name for name in names(runs_folder) if "-po-" in name))
+    asked = {row["id"] for row in run.rows(run.answers)}
+    assert len(asked) == 5 * 24 * 4 - 4 - 8  # forget of train; forget and retain of val
+    assert not {key for key in asked if "img/Weapon/5.jpg/forget" in key}
+
+
+def test_flags_that_would_do_nothing_are_refused(runs_folder: Path, flags: list[str], tmp_path: Path, capsys):
+    for wrong, message in (
+        (["run", "--no-pd", "--pd-weight", "2"], "--pd-weight has no effect with --no-pd"),
+        (["run", "--retain-weight", "2"], "--retain-weight has no effect on 'po'"),
+        (["run", *flags, "--name", "../elsewhere"], "--name ../elsewhere: must be a plain name"),
+        (["sweep", "--output", str(tmp_path / "table")], "add --format markdown or csv"),
+        (["sweep", "--output", str(tmp_path / "no" / "table.md")], "there is no folder"),
+    ):
+        assert cli.main(wrong) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_force_deletes_runs_only(runs_folder: Path, flags: list[str], capsys):
+    (runs_folder / "mine").mkdir(parents=True)
+    (runs_folder / "mine" / "thesis.txt").write_text("years of work")
+    assert cli.main(["unlearn", *flags, "--name", "mine", "--force"]) == 1
+    assert "is not a run and not empty" in capsys.readouterr().err
+    assert (runs_folder / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_the_demo_judge_is_refused_on_other_data(runs_folder: Path, tmp_path: Path, flags: list[str], capsys):
+    (tmp_path / "img").mkdir()
+    record = {"image_id": "img/1.jpg", "unsafe_pairs": [{"question": "Why?", "model_response": "So."}] * 4}
+    (tmp_path / "all_train.json").write_text(json.dumps([record]))
+    assert cli.main(["run", *flags, "--data", str(tmp_path)]) == 1
+    assert "--judge demo knows only the demo world" in capsys.readouterr().err
+
+
 def test_a_prediction_file_becomes_a_runs_answers(
     runs_folder: Path, tiny_data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
@@ -176,14 +248,18 @@ def test_a_prediction_file_becomes_a_runs_answers(
             pair["sd_response"] = "To make it, fetch the ring."
     file = tmp_path / "predictions.json"
     file.write_text(json.dumps(records))
-    flags = ["--data", str(tiny_data_folder), "--model", "llava-1.5-7b", "--judge", "rules", "--name", "theirs"]
+    flags = ["--data", str(tiny_data_folder), "--model", "llava-1.5-7b", "--method", "po", "--judge", "rules"]
+    flags += ["--name", "theirs"]
     assert cli.main(["data", "import", str(file), *flags]) == 0
+    assert cli.main(["generate", "theirs"]) == 1
     assert cli.main(["judge", "theirs"]) == 0
     capsys.readouterr()
     assert cli.main(["score", "theirs", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["metrics"]["rr_generality"]["value"], row["metrics"]["rr_generality"]["n"]) == (1.0, 24 * 4 * 3)
     assert row["metrics"]["sarr"]["value"] == 0.0
+    assert row["decoding"] == "imported from predictions.json"
+    assert Run.find("theirs").state["status"] == "done"
     assert cli.main(["data", "import", str(file), *flags]) == 1
     assert "has answers already" in capsys.readouterr().err
 
@@ -211,9 +287,11 @@ def test_every_command_in_the_readme_has_help_with_an_example():
         assert "example: safeeraser" in shown.stdout
 
 
-def test_the_readme_names_every_method():
-    assert all(f"`{method}`" in README or method.upper() in README for method in METHODS)
+def test_the_readme_names_the_published_methods():
+    assert all(method.upper() in README for method in ("ga", "gd", "kl", "po"))
 
 
 def test_example_runs_are_found_by_name():
-    assert all(run.config for run in every())
+    examples = [run for run in every() if run.ships]
+    assert len(examples) == 9
+    assert all(Run.find(run.name).folder == run.folder for run in examples)

@@ -242,5 +242,8 @@ def test_the_log_tells_each_step(config: RunConfig, tiny_data: Dataset, runs_fol
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert set(rows[0]["terms"]) == {"prefer", "decouple"}
     assert rows[0]["loss"] == pytest.approx(sum(rows[0]["terms"].values()))
-    assert rows[-1]["lr"] == pytest.approx(0, abs=1e-9)
+    assert [row["epoch"] for row in rows] == pytest.approx([k * 3 / 96 for k in (1, 2, 3, 4)])
+    # No warm-up in four steps: the cosine from the peak, each row with the rate its own step used.
+    half = 0.5 * 0.5**0.5
+    assert [row["lr"] / config.lr for row in rows] == pytest.approx([1, 0.5 + half, 0.5, 0.5 - half])
     assert json.loads((run.folder / "state.json").read_text())["step"] == 4

@@ -9,12 +9,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
 from safeeraser.data.official import load
-from safeeraser.data.records import CATEGORIES, DataError, Dataset, Record
+from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record
 from safeeraser.data.report import BrokenPicture, Count, HealthReport, Overlap, RepeatedTarget
 
 MOST_PIXELS = 50_000_000  # a larger picture is reported instead of decoded: it may be a decompression bomb
@@ -71,6 +72,23 @@ def dataset_hash(dataset: Dataset) -> str:
     sizes = sorted((_inside(path, dataset), path.stat().st_size) for path in _pictures(dataset))
     content = json.dumps([pairs, sizes, dataset.refusals], separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def readable(dataset: Dataset) -> tuple[Dataset, dict[Path, str]]:
+    """The data set with every picture that cannot be decoded taken as missing, and these pictures with the reason."""
+    broken = _broken(picture_hashes(dataset))
+
+    def pair(vqa: VQA) -> VQA:
+        return replace(vqa, picture=None) if vqa.picture in broken else vqa
+
+    def mend(record: Record) -> Record:
+        sets = {name: tuple(map(pair, getattr(record, name))) for name in ("forget", "retain", "decouple")}
+        return replace(record, **sets)
+
+    if not broken:
+        return dataset, broken
+    train, val = (tuple(map(mend, records)) for records in (dataset.train, dataset.val))
+    return replace(dataset, train=train, val=val, general=tuple(map(pair, dataset.general))), broken
 
 
 def clean_val(dataset: Dataset, hashes: Mapping[Path, str] | None = None) -> frozenset[str]:

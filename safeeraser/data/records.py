@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from safeeraser.errors import SafeEraserError
+
 Split = Literal["train", "val"]
 SetName = Literal["forget", "retain", "decouple", "general"]
 
 CATEGORIES = ("HateSpeech", "IllegalActivity", "Privacy", "Sex", "Violence", "Weapon")
 
 
-class DataError(Exception):
+class DataError(SafeEraserError):
     """The data set cannot be used; the message names the file, the record and the field, and says what to do."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from safeeraser.data.records import VQA, DataError
+from safeeraser.errors import SafeEraserError
 
 # What is asked about an answer, by the set its question belongs to.
 CHECKS: dict[str, tuple[str, ...]] = {
@@ -19,7 +20,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
 }
 
 
-class JudgeError(Exception):
+class JudgeError(SafeEraserError):
     """The judge may not grade: it is unknown, or it failed its self-test."""
 
 
