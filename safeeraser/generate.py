@@ -30,7 +30,7 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None) -> None:
         return
     task = progress and progress.add_task("answer", total=len(asked), completed=len(done), note="")
     network, processor = models.load(config.model, precision=config.precision)
-    model = models.load_adapter(network, run.adapter) if config.trains else network
+    model: Any = models.load_adapter(network, run.adapter) if config.trains else network
     encoder = Encoder(processor, max_length=config.max_length)
     for batch in batches:
         with models.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):

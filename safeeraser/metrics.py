@@ -203,7 +203,7 @@ def interval(scores: Sequence[float], pictures: Sequence[str]) -> tuple[float | 
     """The 95 % interval of the mean score, resampled by picture: answers about one picture stand or fall together.
 
     Percentile bootstrap, 2,000 resamples, seeded. When all answers agree on 0 or 1 a bootstrap has no width: then
-    Clopper-Pearson's exact interval with the pictures as trials. None, None when one picture is all there is.
+    Clopper-Pearson's exact interval with the pictures as trials. None, None for a single picture whose answers differ.
     """
     values = np.asarray(scores, dtype=float)
     _, picture = np.unique(pictures, return_inverse=True)

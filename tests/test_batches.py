@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from safeeraser import models
 from safeeraser.batches import IGNORED, SETS, Batch, Encoder
@@ -47,7 +48,7 @@ def test_only_the_answer_and_its_end_token_are_labelled(encoder, item):
 
 def test_token_ids_are_the_processors_own(encoder, item):
     picture = encoder.processor(
-        images=__import__("PIL.Image").Image.open(item.picture), text=encoder.prompt(item.question), return_tensors="pt"
+        images=Image.open(item.picture), text=encoder.prompt(item.question), return_tensors="pt"
     )
     ours = encoder.prompt_batch([item])
     assert torch.equal(ours["input_ids"], picture["input_ids"])

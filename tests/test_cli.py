@@ -1,5 +1,7 @@
 """The command line, end to end on a tiny model."""
 
+import csv
+import io
 import json
 import os
 import random
@@ -119,9 +121,8 @@ def test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd(
 ):
     short = [*flags, "--max-steps", "1", "--eval-records", "1"]
     assert cli.main(["sweep", "--preset", "paper", "--seeds", "0", "1", "--format", "csv", *short]) == 0
-    rows = [line.split(",") for line in capsys.readouterr().out.splitlines()]
-    column = {name: place for place, name in enumerate(rows[0])}
-    shown = [(row[column["Method"]], row[column["Runs"]]) for row in rows[1:]]
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    shown = [(row["method"], row["runs"]) for row in rows]
     assert shown == [("base", "1"), *((method, "2") for method in SWEEPS["paper"] for _ in range(2))]
     assert len(names(runs_folder)) == 1 + 2 * 2 * len(SWEEPS["paper"])
     output = tmp_path / "table.md"

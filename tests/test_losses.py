@@ -7,7 +7,7 @@ import torch
 
 from safeeraser import losses
 from safeeraser.config import ConfigError, RunConfig
-from safeeraser.losses import METHODS, Method, Term, View
+from safeeraser.losses import METHODS, View
 
 
 def logits_of(*rows: tuple[float, ...]) -> torch.Tensor:
@@ -87,20 +87,6 @@ def test_preference_optimization_averages_refusal_and_retain_together():
     (term,) = METHODS["po"].terms
     assert term.sets == ("refusal", "retain")
     assert term.loss is losses.nll
-
-
-def test_a_stranger_adds_a_loss_and_a_method_in_ten_lines(monkeypatch: pytest.MonkeyPatch):
-    def capped_ascent(view: View) -> torch.Tensor:
-        """Gradient ascent that stops at 5 nats."""
-        return -losses.nll(view).clamp(max=5.0)
-
-    row = Method(
-        "Capped ascent", (Term("forget", capped_ascent, ("forget",)), Term("retain", losses.nll, ("retain",))), 0.5
-    )
-    monkeypatch.setitem(METHODS, "capped", row)
-
-    assert RunConfig.create(method="capped").run_name().startswith("demo-capped-pd-s0-")
-    assert [t.name for t in losses.terms("capped", pd=True)] == ["forget", "retain", "decouple"]
 
 
 def test_an_unknown_method_is_named_with_the_known_ones():

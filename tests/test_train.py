@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from safeeraser.data.records import DataError, Dataset
 from safeeraser.examples import Examples
 from safeeraser.runs import Run
 from safeeraser.train import TrainError, term_losses
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 def new_run(config: RunConfig, name: str) -> Run:
@@ -140,6 +143,24 @@ def test_accumulating_gives_the_result_of_a_bigger_batch(config: RunConfig, tiny
     for one, other in zip(whole.rows(whole.log), parts.rows(parts.log), strict=True):
         assert one["terms"] == pytest.approx(other["terms"], rel=1e-4)
         assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)
+
+
+def test_a_stranger_adds_the_readmes_loss_and_method_and_trains_it(
+    config: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    loss, row = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len((loss + row).strip().splitlines()) <= 10
+    names = dict(vars(losses))
+    exec("from __future__ import annotations\n" + loss, names)
+    for name, method in eval("{" + row + "}", names).items():
+        monkeypatch.setitem(losses.METHODS, name, method)
+
+    run = new_run(RunConfig.create(**config.model_dump() | {"method": "capped", "max_steps": 2}), "capped")
+    train.train(run, tiny_data)
+    (first, _) = run.rows(run.log)
+    assert set(first["terms"]) == {"forget", "retain", "decouple"}
+    assert first["terms"]["forget"] == -5.0  # a random model is worse than the cap
+    assert run.adapter.exists()
 
 
 # --- saving, resuming, stopping
