@@ -49,6 +49,7 @@ class Lines(AbstractContextManager):
 
     def update(self, task: int, *, completed: float, note: str = "") -> None:
         description, total = self.tasks[task]
-        if completed >= total or time.monotonic() - self.last >= EVERY:
-            self.last = time.monotonic()
+        now = time.monotonic()
+        if completed >= total or now - self.last >= EVERY:
+            self.last = now
             self.console.print(f"{description} {completed:g}/{total:g} {note}", highlight=False, markup=False)
