@@ -292,7 +292,7 @@ def test_the_readme_names_the_published_methods():
     assert all(method.upper() in README for method in ("ga", "gd", "kl", "po"))
 
 
-def test_example_runs_are_found_by_name():
+def test_example_runs_are_found_by_name(runs_folder: Path):
     examples = [run for run in every() if run.ships]
     assert len(examples) == 9
     assert all(Run.find(run.name).folder == run.folder for run in examples)
