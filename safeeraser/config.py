@@ -150,4 +150,6 @@ def _explain(error: Any) -> str:
     flag = "--" + str(error["loc"][0]).replace("_", "-")
     if error["type"] == "extra_forbidden":
         return f"{flag}: no such setting; known: {', '.join(RunConfig.model_fields)}"
-    return f"{flag}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+    if error["type"] == "value_error":  # our own words, which show the value
+        return f"{flag}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{flag}: {error['msg']}, got {error['input']!r}"

@@ -99,7 +99,7 @@ class Run:
         for folder in (Path(name), root() / name, EXAMPLES / name):
             if (folder / "config.json").exists():
                 return cls(folder)
-        known = sorted(run.name for run in every())
+        known = sorted({run.name for run in every()})
         raise RunError(f"no run {name!r}; known: {', '.join(known) or 'none'} (in {root()})")
 
     @property
