@@ -46,6 +46,8 @@ class RunConfig(BaseModel):
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of training and generation")
     device: Literal["auto", "cpu"] = Field("auto", description="'auto' takes a GPU when there is one")
     checkpoint_every: int = Field(50, gt=0, description="optimizer steps between checkpoints")
+    look_every: int | None = Field(40, gt=0, description="optimizer steps between looks at the answers of some val items")
+    look_records: int = Field(6, gt=0, description="val records that a look asks")
 
     temperature: float = Field(0.0, ge=0, description="0 decodes greedily")
     top_p: float = Field(0.9, gt=0, le=1, description="nucleus of sampling")
@@ -138,6 +140,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_new_tokens": 512,
         "answer_batch": 16,
         "checkpoint_every": 100,
+        "look_every": None,
         "judge": "rules",
     },
 }

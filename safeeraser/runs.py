@@ -1,7 +1,8 @@
 """A run is a folder. This is the only module that knows the file names inside it.
 
-Files: config.json, state.json, log.jsonl, adapter/, checkpoints/step-N/, answers.jsonl, verdicts.jsonl, scores.json.
-Not covered: what the stages write into them (`train.py`, `generate.py`, `judges/`, `metrics.py`).
+Files: config.json, state.json, log.jsonl, adapter/, checkpoints/step-N/, answers.jsonl, verdicts.jsonl, scores.json;
+looks.jsonl and looks-verdicts.jsonl (answers along training); job.json, log.txt and cancel (a run that was launched).
+Not covered: what the stages write into them (`train.py`, `generate.py`, `judges/`, `metrics.py`, `jobs.py`).
 """
 
 import fcntl
@@ -48,6 +49,11 @@ class Run:
         self.log = folder / "log.jsonl"
         self.answers = folder / "answers.jsonl"
         self.verdicts = folder / "verdicts.jsonl"
+        self.looks = folder / "looks.jsonl"
+        self.looks_verdicts = folder / "looks-verdicts.jsonl"
+        self.job = folder / "job.json"
+        self.log_text = folder / "log.txt"
+        self.cancel = folder / "cancel"
 
     @classmethod
     def create(
