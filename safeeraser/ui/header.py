@@ -1,0 +1,123 @@
+"""The shared header: data set, split, the pair of runs that is compared, judge, and n."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import pandas as pd
+import streamlit as st
+
+from safeeraser import stages
+from safeeraser.runs import Run
+from safeeraser.ui import media, reading, state
+
+SPLITS = ("val", "train")
+
+
+@dataclass(frozen=True)
+class View:
+    """What the header says. a is the base or what stands for it, b the run; None where there is no such run."""
+
+    data: str
+    split: str
+    a: Run | None
+    b: Run | None
+    judge: str | None
+    runs: dict[str, Run]  # all runs with answers on this data set, by name
+    labels: dict[str, str]
+
+    @property
+    def source(self) -> stages.Source:
+        return reading.source(self.data)
+
+    def paired(self) -> pd.DataFrame:
+        """The pair's answers joined by id (`results.pair`), of both splits; stops the page when there is nothing to compare."""
+        if self.a is None or self.b is None or self.judge is None:
+            st.info(
+                f"No two runs with answers on {self.data!r} yet. Launch one: it makes the base model's run as well.",
+                icon=":material/rocket_launch:",
+            )
+            if st.button("Launch a run"):
+                state.go("launch")
+            st.stop()
+        return reading.pair(self.a, self.b, self.judge).rows
+
+
+def draw() -> View:
+    """Draw the header and keep what it says in the address."""
+    found = reading.all_runs()
+    data_sets = list(dict.fromkeys(["demo", *(reading.facts(run)["settings"].data for run in found.values())]))
+    with st.container(key="header", border=True):
+        cells = st.columns([1.2, 1.1, 2, 2, 1.1, 0.8, 0.9], vertical_alignment="bottom")
+        with cells[0]:
+            data = state.select("Data set", data_sets, "data", resets=("a", "b", "judge", "item", "page"))
+        with cells[1]:
+            split = state.select(
+                "Split",
+                SPLITS,
+                "split",
+                resets=("item", "page"),
+                help="val is held out: no picture of it was trained on",
+            )
+        runs = {
+            name: run
+            for name, run in found.items()
+            if reading.facts(run)["settings"].data == data and run.answers.exists()
+        }
+        labels = reading.labels(runs)
+        a, b = _default_pair(runs)
+        with cells[2]:
+            first = state.select("A: base", list(runs), "a", default=a, format_func=labels.get, resets=("judge",))
+        with cells[3]:
+            second = state.select("B: run", list(runs), "b", default=b, format_func=labels.get, resets=("judge",))
+        judges = _common_judges(runs, first, second)
+        with cells[4]:
+            judge = state.select("Judge", judges, "judge", help="Judges that graded both runs")
+        view = View(data, split, runs.get(first), runs.get(second), judge, runs, labels)
+        with cells[5]:
+            _say_n(view)
+        with cells[6]:
+            _more()
+    state.put(data=data, split=split, a=first, b=second, judge=judge)
+    return view
+
+
+def _default_pair(runs: dict[str, Run]) -> tuple[str | None, str | None]:
+    """The base model, and the run that shows over-forgetting best: PO without PD where there is one."""
+    settings = {name: reading.facts(run)["settings"] for name, run in runs.items()}
+    bases = [name for name, config in settings.items() if not config.trains]
+    trained = sorted(
+        (name for name, config in settings.items() if config.trains),
+        key=lambda name: (settings[name].method != "po", settings[name].pd, settings[name].seed),
+    )
+    b = next(iter(trained), None)
+    own_base = settings[b].base().run_name() if b else None
+    return (own_base if own_base in bases else next(iter(bases), None)), b
+
+
+def _common_judges(runs: dict[str, Run], *names: str | None) -> list[str]:
+    graders = [reading.judges(runs[name]) for name in names if name in runs]
+    return [judge for judge in graders[0] if all(judge in others for others in graders)] if graders else []
+
+
+def _say_n(view: View) -> None:
+    if view.a is None or view.b is None or view.judge is None:
+        st.metric("n", "–", help="No pair of runs with answers by one judge")
+        return
+    both = reading.pair(view.a, view.b, view.judge)
+    n = int((both.rows["split"] == view.split).sum())
+    alone = f"; {both.unpaired:,} answers, of either split, only one of the runs has" if both.unpaired else ""
+    st.metric("n", f"{n:,}", help=f"answers of both runs to the same questions on {view.split}{alone}")
+
+
+def _more() -> None:
+    with st.popover("View", icon=":material/link:"):
+        st.caption("This view opens again at")
+        st.code(st.context.url.split("?")[0] + _query() if st.context.url else _query(), language=None)
+        st.button(
+            "Hide all pictures (h)", key="key-hide-all", on_click=media.hide_all, icon=":material/visibility_off:"
+        )
+        st.caption("Keys: **j** next · **k** previous · **r** reveal · **h** hide all")
+
+
+def _query() -> str:
+    return "?" + urlencode(st.query_params.to_dict())

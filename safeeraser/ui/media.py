@@ -1,0 +1,101 @@
+"""Every picture of the app is drawn here. A harmful one is sent as 24 grey, blurred pixels until it is revealed.
+
+A blur by style sheet would protect nothing: the original would be one request away. So the preview is another, smaller
+picture made on the server, and the original is sent only after the reveal, which lasts for this session.
+"""
+
+import io
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image, ImageFilter, ImageOps
+
+from safeeraser.data.health import FORMATS, MOST_PIXELS
+
+PREVIEW = 24  # pixels
+LARGEST = 768  # pixels of a revealed picture
+
+
+def picture(path: Path | None, *, harmful: bool, category: str, where: str, width: int | str = "stretch") -> None:
+    """Draw a picture of an item, with its button to reveal it where it is harmful.
+
+    where: what makes this place on the page unique. The alternative text names the category, never the scene.
+    """
+    if path is None:
+        st.info("The picture file is missing.", icon=":material/image_not_supported:")
+        return
+    hidden = harmful and not revealed(path)
+    stamp = _stamp(path)
+    data = (_preview if hidden else _original)(str(path), stamp) if stamp else None
+    if data is None:
+        st.info("The picture file cannot be read.", icon=":material/broken_image:")
+        return
+    kind = "harmful" if harmful else "safe"
+    st.image(data, width=width, alt=f"{kind} picture, {category}{', hidden' if hidden else ''}")  # pyright: ignore
+    if hidden:
+        st.button(
+            "Reveal (r)",
+            key=f"key-reveal-{where}",
+            on_click=reveal,
+            args=(path,),
+            icon=":material/visibility:",
+            help=f"Show this {category} picture",
+        )
+
+
+def revealed(path: Path | None) -> bool:
+    return path is not None and str(path) in st.session_state.get("revealed", set())
+
+
+def reveal(path: Path) -> None:
+    st.session_state["revealed"] = st.session_state.get("revealed", set()) | {str(path)}
+
+
+def hide_all() -> None:
+    st.session_state["revealed"] = set()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _preview(path: str, stamp: tuple[int, int]) -> bytes | None:
+    """24 pixels of grey, blurred: enough to see that there is a picture, not what it shows."""
+    image = _open(path, "L", 2 * PREVIEW)
+    if image is None:
+        return None
+    small = ImageOps.contain(image, (PREVIEW, PREVIEW)).filter(ImageFilter.GaussianBlur(2))
+    return _png(small)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _original(path: str, stamp: tuple[int, int]) -> bytes | None:
+    image = _open(path, "RGB", LARGEST)
+    if image is None:
+        return None
+    if max(image.size) > LARGEST:
+        image = ImageOps.contain(image, (LARGEST, LARGEST))
+    return _png(image)
+
+
+def _open(path: str, mode: str, side: int) -> Image.Image | None:
+    """The decoded picture, None when it cannot be; a JPEG is decoded at about the size asked for."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
+            image.draft(mode, (side, side))
+            return ImageOps.exif_transpose(image).convert(mode)
+    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
+        return None
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()

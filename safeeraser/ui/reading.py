@@ -1,0 +1,107 @@
+"""What the pages read, kept as long as the files stay as they are. Filters are never cached, only reads."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from safeeraser import results, runs, stages
+from safeeraser.errors import SafeEraserError
+from safeeraser.runs import Run
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file changes; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def source(name: str) -> stages.Source:
+    """A data set, read once; stops the page with the reason when it cannot be read."""
+    try:
+        return _source(name, None if name == "demo" else stamp(Path(name)))
+    except SafeEraserError as error:
+        st.error(str(error))
+        st.stop()
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the data set")
+def _source(name: str, stamp: tuple[int, int] | None) -> stages.Source:
+    return stages.Source(name)
+
+
+def all_runs() -> dict[str, Run]:
+    """Every run by name, the user's own before an example run of the same name."""
+    found: dict[str, Run] = {}
+    for run in runs.every():
+        found.setdefault(run.name, run)
+    return found
+
+
+def facts(run: Run) -> dict[str, Any]:
+    return _facts(str(run.folder), stamp(run.folder / "config.json"))
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _facts(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
+    run = Run(Path(folder))
+    return run.facts | {"settings": run.config}
+
+
+def scores(run: Run) -> dict[str, Any] | None:
+    """The run's score row, None until it is scored."""
+    return _scores(str(run.folder), stamp(run.folder / "scores.json"))
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _scores(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any] | None:
+    return Run(Path(folder)).scores
+
+
+def answers(run: Run, judge: str) -> pd.DataFrame:
+    """The run's answers with what the judge says of each. Read only: all sessions share it."""
+    return _answers(str(run.folder), judge, stamp(run.answers), stamp(run.verdicts))
+
+
+@st.cache_resource(max_entries=12, show_spinner="Reading answers")
+def _answers(folder: str, judge: str, answers: Any, verdicts: Any) -> pd.DataFrame:
+    return results.answers(Run(Path(folder)), judge)
+
+
+def pair(a: Run, b: Run, judge: str) -> results.Paired:
+    """Two runs' answers to the same questions, joined by id. Read only."""
+    stamps = [stamp(path) for run in (a, b) for path in (run.answers, run.verdicts)]
+    return _pair(str(a.folder), str(b.folder), judge, stamps)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _pair(a: str, b: str, judge: str, stamps: Any) -> results.Paired:
+    return results.pair(answers(Run(Path(a)), judge), answers(Run(Path(b)), judge))
+
+
+def judges(run: Run) -> list[str]:
+    return _judges(str(run.folder), stamp(run.verdicts))
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _judges(folder: str, verdicts: Any) -> list[str]:
+    return results.judges_of(Run(Path(folder)))
+
+
+def labels(found: dict[str, Run]) -> dict[str, str]:
+    """What people call each run: method, PD, seed; with what tells it apart where two would be called the same."""
+    names = {name: _label(facts(run)) for name, run in found.items()}
+    doubled = {label for label in names.values() if list(names.values()).count(label) > 1}
+    return {name: f"{label} · {name}" if label in doubled else label for name, label in names.items()}
+
+
+def _label(facts: dict[str, Any]) -> str:
+    config = facts["settings"]
+    if not config.trains:
+        return "Base model"
+    method = f"{config.method.upper()}{' + PD' if config.pd else ''}"
+    return f"{method} · seed {config.seed}{' · imported' if facts['imported'] else ''}"

@@ -1,0 +1,25 @@
+"""The few style rules that Streamlit's theme cannot say. Colours come from the theme's own variables."""
+
+import streamlit as st
+
+RULES = """<style>
+.block-container, [data-testid="stMainBlockContainer"] {padding: 3.2rem 2.2rem 3rem;}
+[data-testid="stSidebar"] {width: 220px !important; min-width: 0;}
+.st-key-header [data-testid="stMetricValue"] {font-size: 1.25rem;}
+.answer {white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; margin: 0;}
+.answer mark {background: #FFE08A; color: #1B1F24; padding: 0 .15em; border-radius: .2em;}
+.answer ins {background: #CDEFD6; color: #0F4A20; text-decoration: underline; border-radius: .2em;}
+.answer del {background: #FAD4D1; color: #7A120C; text-decoration: line-through; border-radius: .2em;}
+.stMarkdown p, .stCaption p {overflow-wrap: anywhere;}
+@media print {
+  [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], .stButton, .stDownloadButton,
+  .st-key-header, .no-print {display: none !important;}
+  [data-testid="stMain"], [data-testid="stAppViewContainer"], .stApp {position: static !important;
+    overflow: visible !important; height: auto !important;}
+  .st-key-case {break-inside: avoid;}
+}
+</style>"""
+
+
+def apply() -> None:
+    st.html(RULES)
