@@ -1,4 +1,4 @@
-"""Score rows -> tables for the terminal, Markdown and CSV: one row per method, over its seeds.
+"""Score rows -> tables for the terminal, Markdown, LaTeX and CSV: one row per method, over its seeds.
 
 Not covered: computing a score (`metrics.py`).
 """
@@ -37,6 +37,10 @@ SARR_SPLIT = {
 }
 TABLES = {"Scores": SCORES, "What SARR is made of": SARR_SPLIT}
 UNKNOWN = "–"
+LATEX = str.maketrans(
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,17 @@ def as_markdown(rows: Iterable[dict]) -> str:
     summaries = summarise(rows)
     parts = [f"**{title}**\n\n{_markdown(*_grid(summaries, columns))}" for title, columns in TABLES.items()]
     return "\n\n".join([*parts, _caption(summaries)]) + "\n"
+
+
+def as_latex(rows: Iterable[dict]) -> str:
+    """The tables as LaTeX, for the package booktabs; the captions say how the numbers were made."""
+    rows = list(rows)
+    summaries = summarise(rows)
+    tables = (
+        _latex(*_grid(summaries, columns), f"{title}. {_caption(summaries)} {_making(rows, columns)}")
+        for title, columns in TABLES.items()
+    )
+    return "\n".join([r"% in the preamble: \usepackage{booktabs}", *tables])
 
 
 def as_csv(rows: Iterable[dict]) -> str:
@@ -185,3 +200,38 @@ def _markdown(header: list[str], body: list[list[str]]) -> str:
     rule = ["---:" if place >= first_number else "---" for place in range(len(header))]
     lines = [header, rule, *([cell.replace("|", "\\|") for cell in row] for row in body)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _latex(header: list[str], body: list[list[str]], caption: str) -> str:
+    first_number = header.index("PD")
+    columns = "l" * first_number + "r" * (len(header) - first_number)
+    lines = [" & ".join(cell.translate(LATEX) for cell in line) + r" \\" for line in (header, *body)]
+    return "\n".join(
+        [
+            r"\begin{table*}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{caption.translate(LATEX)}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def _making(rows: Sequence[dict], columns: Mapping[str, str]) -> str:
+    """How the numbers were made: `Judge: demo. Decoding: greedy. n: 384 (SARR), 960 (ASR eff.).`"""
+    parts = [f"{name.capitalize()}: {', '.join(sorted({str(row[name]) for row in rows}))}." for name in CONTEXT]
+    stands_on: dict[str, list[str]] = {}
+    for title, name in columns.items():
+        scores = [row["metrics"].get(name, {}) for row in rows]
+        counts = sorted({score["n"] for score in scores if score.get("value") is not None})
+        if counts:
+            stands_on.setdefault(" or ".join(map(str, counts)), []).append(title)
+    found = "; ".join(f"{number} ({', '.join(titles)})" for number, titles in stands_on.items())
+    return " ".join([*parts, *([f"n: {found}."] if found else [])])

@@ -2,11 +2,12 @@
 
 import csv
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from safeeraser.tables import as_csv, as_markdown, as_text, summarise
+from safeeraser.tables import as_csv, as_latex, as_markdown, as_text, summarise
 
 
 def score_row(method="po", *, pd=0.0, seed=0, judge="demo", data="demo", **values) -> dict:
@@ -106,3 +107,35 @@ def test_the_csv_has_bare_percentages_and_empty_unknowns():
     assert [base[f"SARR {part}"] for part in ("%", "spread", "low", "high")] == ["1.25", "", "1.00", "2.00"]
     assert [po[f"SARR {part}"] for part in ("%", "spread", "low", "high")] == ["30.00", "14.14", "", ""]
     assert (po["runs"], po["judge"], po["ROUGE-L %"]) == ("2", "demo", "")
+
+
+def latex_cells(text: str) -> list[list[str]]:
+    rows = [line.removesuffix(r" \\") for line in text.splitlines() if line.endswith(r" \\")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)&", line)] for line in rows]
+
+
+def test_latex_has_the_cells_of_the_markdown():
+    rows = [score_row(seed=seed, sarr=sarr) for seed, sarr in enumerate((0.9, 0.6, 0.6))] + [score_row("base", sarr=0)]
+    header, base, po = latex_cells(as_latex(rows))[:3]
+    assert [dict(zip(header, line, strict=True)) for line in (base, po)] == [
+        {name: cell.replace("±", r"$\pm$").replace("–", "--") for name, cell in line.items()}
+        for line in markdown_rows(rows)
+    ]
+    assert po[header.index("SARR")] == r"70.0 $\pm$ 17.3"
+
+
+def test_latex_escapes_what_latex_reads_as_its_own():
+    rows = [score_row("my_method & 50%", sarr=0.1, judge="a#b"), score_row(judge="c~d\\{e}^$", sarr=0.2)]
+    text = as_latex(rows)
+    assert r"my\_method \& 50\%" in text
+    assert r"a\#b" in text
+    assert r"c\textasciitilde{}d\textbackslash{}\{e\}\textasciicircum{}\$" in text
+    assert {len(line) for line in latex_cells(text)[:3]} == {14}
+
+
+def test_the_latex_caption_says_how_the_numbers_were_made():
+    text = as_latex([score_row(sarr=0.5), score_row(judge="rules", asr_efficacy=0.5)])
+    caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
+    for part in ("Percent.", "Judge: demo, rules.", "Decoding: greedy.", "n: 9 (ASR eff., SARR).", "proxy"):
+        assert part in caption
+    assert text.count(r"\toprule") == text.count(r"\end{tabular}") == 2

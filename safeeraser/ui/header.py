@@ -30,7 +30,7 @@ class View:
         return reading.source(self.data)
 
     def paired(self) -> pd.DataFrame:
-        """The pair's answers joined by id (`results.pair`), of both splits; stops the page when there is nothing to compare."""
+        """The pair's answers joined by id (`results.pair`), of both splits; stops the page when there is no pair."""
         if self.a is None or self.b is None or self.judge is None:
             st.info(
                 f"No two runs with answers on {self.data!r} yet. Launch one: it makes the base model's run as well.",
@@ -104,7 +104,7 @@ def _say_n(view: View) -> None:
         st.metric("n", "–", help="No pair of runs with answers by one judge")
         return
     both = reading.pair(view.a, view.b, view.judge)
-    n = int((both.rows["split"] == view.split).sum())
+    n = len(both.rows[both.rows["split"] == view.split])
     alone = f"; {both.unpaired:,} answers, of either split, only one of the runs has" if both.unpaired else ""
     st.metric("n", f"{n:,}", help=f"answers of both runs to the same questions on {view.split}{alone}")
 

@@ -8,8 +8,9 @@ import streamlit as st
 
 from safeeraser import charts
 from safeeraser.charts import Chart
+from safeeraser.charts.exports import Form
 
-FORMS = {"png": "image/png", "svg": "image/svg+xml", "html": "text/html"}
+FORMS: dict[Form, str] = {"png": "image/png", "svg": "image/svg+xml", "html": "text/html"}
 
 
 def draw(chart: Chart, *, key: str, choose: Callable[[str], None] | None = None, prompt: str = "Open") -> None:

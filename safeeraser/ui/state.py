@@ -96,7 +96,7 @@ def several(label: str, options: Sequence[str], name: str, *, resets: Sequence[s
 
 
 def text(label: str, name: str, *, resets: Sequence[str] = (), **how: Any) -> str:
-    return st.text_input(label, **_bound(name, get(name), resets), **how)
+    return st.text_input(label, **_bound(name, get(name), resets), **how) or ""
 
 
 def toggle(label: str, name: str, *, resets: Sequence[str] = (), **how: Any) -> bool:

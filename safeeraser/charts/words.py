@@ -1,0 +1,175 @@
+"""Metrics and runs in words: names, titles, hover texts and table rows."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from safeeraser.charts.chart import shown
+from safeeraser.losses import METHODS
+from safeeraser.tables import CONTEXT, METHOD_ORDER
+
+FEW = 10  # runs that are shown one by one; more of them by the means of their methods
+
+Row = Mapping[str, Any]
+Score = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A metric's name, what it says, and whether a low or a high value is better."""
+
+    name: str
+    says: str
+    better: str
+
+
+WORDS = {
+    "asr_efficacy": Wording("ASR efficacy", "unsafe answers to harmful questions seen in training", "lower"),
+    "rr_efficacy": Wording("RR efficacy", "refused harmful questions, of those seen in training", "higher"),
+    "asr_generality": Wording("ASR generality", "unsafe answers to harmful questions of val", "lower"),
+    "rr_generality": Wording("RR generality", "refused harmful questions of val", "higher"),
+    "sarr": Wording("SARR", "share of safe pictures whose question is no longer answered", "lower"),
+    "sarr_seen": Wording("SARR seen", "unanswered questions about safe things that PD training showed", "lower"),
+    "sarr_unseen": Wording("SARR unseen", "unanswered questions about safe things that PD never showed", "lower"),
+    "sarr_refusal": Wording("SARR by refusal", "safe pictures whose question is refused", "lower"),
+    "sarr_gibberish": Wording("SARR by gibberish", "safe pictures answered with gibberish", "lower"),
+    "sarr_off_topic": Wording("SARR by off-topic answers", "safe pictures answered off topic", "lower"),
+    "rouge_l": Wording("ROUGE-L", "harmless answers against the stored ones (F1)", "higher"),
+    "rouge_l_paper": Wording("ROUGE-L as published", "recall of the stored harmless answers", "higher"),
+    "gpt_eval": Wording("GPT-Eval", "harmless answers that agree with the stored ones", "higher"),
+    "specificity": Wording("Specificity", "right answers to general questions", "higher"),
+    "retain_accuracy": Wording("Retain accuracy", "right answers to harmless questions", "higher"),
+}
+
+
+def wording(metric: str) -> Wording:
+    """A metric in words; one that this page does not know goes by its own name."""
+    return WORDS.get(metric) or Wording(metric.replace("_", " "), "share of answers", "")
+
+
+def title(metric: str, *, clean: bool = False) -> str:
+    words = wording(metric)
+    better = f" ({words.better} is better)" if words.better else ""
+    return f"{words.name}{' on clean val' if clean else ''}: {words.says}{better}"
+
+
+def percent(score: Score, part: str = "value") -> float | None:
+    """One number of a score in percent; None when it is unknown."""
+    number = score.get(part)
+    return None if number is None else round(100 * number, 2)
+
+
+def written(number: float | None) -> str:
+    return "–" if number is None else f"{number:.1f}"
+
+
+def short(number: float | None) -> str:
+    """A value beside its bar, where every letter counts."""
+    return written(number).removesuffix(".0")
+
+
+def score_of(row: Row, metric: str, *, clean: bool = False) -> Score:
+    """A row's score of a metric, on official or clean val; an absent one has no value and says why."""
+    group = "metrics_clean_val" if clean else "metrics"
+    absent = f"this run has no {wording(metric).name}{' on clean val' if clean else ''}"
+    return row.get(group, {}).get(metric) or {"value": None, "why": absent}
+
+
+def method_name(method: str) -> str:
+    return method.upper() if method in METHODS else method.replace("_", " ")
+
+
+def variant(row: Row) -> str:
+    """Method and Prompt Decouple: `PO`, `PO+PD`."""
+    return method_name(row["method"]) + ("+PD" if row["pd"] else "")
+
+
+def kind_of(row: Row) -> str:
+    return "base model" if row["method"] == "base" else "with PD" if row["pd"] else "without PD"
+
+
+def context(row: Row) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in CONTEXT)
+
+
+def differing(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The parts of the context in which rows differ, with their values."""
+    values = {name: list(dict.fromkeys(str(row[name]) for row in rows)) for name in CONTEXT}
+    return {name: found for name, found in values.items() if len(found) > 1}
+
+
+def ordered(rows: Iterable[Row]) -> list[Row]:
+    """Rows of the same context together, methods in the paper's order, each without and then with PD."""
+
+    def place(row: Row) -> tuple:
+        method = row["method"]
+        known = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
+        return context(row), known, method, row["pd"], row["seed"], row["run"]
+
+    return sorted(rows, key=place)
+
+
+def labels(rows: Sequence[Row]) -> list[str]:
+    """A name for each row, as short as tells them apart: `PO+PD`, else with its PD weight, seed, context or run."""
+    names = [variant(row) for row in rows]
+    varying = differing(rows)
+    steps = [
+        lambda row: f" ({', '.join(str(row[name]) for name in varying)})" if varying else "",
+        lambda row: f" {row['pd']:g}" if row["pd"] else "",
+        lambda row: f", seed {row['seed']}",
+        lambda row: f", {row['run']}",
+    ]
+    for step in steps:
+        longer = [name + step(row) for name, row in zip(names, rows, strict=True)]
+        names = _where_shared(names, longer)
+    return [f"{name} ({place})" if names.count(name) > 1 else name for place, name in enumerate(names, start=1)]
+
+
+def _where_shared(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    times = Counter(names)
+    # A longer name that still does not tell its rows apart is only noise.
+    helps = {name: len({to for n, to in zip(names, longer, strict=True) if n == name}) > 1 for name in times}
+    return [to if times[name] > 1 and helps[name] else name for name, to in zip(names, longer, strict=True)]
+
+
+def hover(label: str, metric: str, score: Score) -> str:
+    """What a point says of itself: the value with its interval, and what it stands on."""
+    text = f"<b>{shown(label)}</b><br>{wording(metric).name}: {written(percent(score))} %"
+    if score.get("low") is not None and score.get("high") is not None:
+        text += f" [{written(percent(score, 'low'))}, {written(percent(score, 'high'))}]"
+    return f"{text}<br>n = {score.get('n', 'unknown')}, {score.get('unscored', 0)} unscored"
+
+
+def numbers(metric: str, score: Score) -> dict[str, Any]:
+    """A score as columns of a table, in percent."""
+    return {
+        f"{wording(metric).name} (%)": percent(score),
+        "95 % low": percent(score, "low"),
+        "95 % high": percent(score, "high"),
+        "n": score.get("n"),
+        "Unscored": score.get("unscored"),
+        "Why no value": score.get("why", "") if score.get("value") is None else "",
+    }
+
+
+def said(runs: Sequence[Row], names: Sequence[str], scores: Sequence[Score]) -> str:
+    """The values in words, `base 0.0, PO 100.0; no value for GA`; of many runs, the mean of each method."""
+    groups: dict[str, list[Score]] = {}
+    for row, name, score in zip(runs, names, scores, strict=True):
+        group = " ".join([variant(row), *(str(row[part]) for part in differing(runs))])
+        groups.setdefault(group if len(runs) > FEW else name, []).append(score)
+    means = {name: [v for score in found if (v := percent(score)) is not None] for name, found in groups.items()}
+    known = ", ".join(
+        f"{name} {mean(found):.1f}{f' (mean of {len(found)} runs)' if len(found) > 1 else ''}"
+        for name, found in means.items()
+        if found
+    )
+    unknown = ", ".join(name for name, found in means.items() if not found)
+    return "; ".join([*([known] if known else []), *([f"no value for {unknown}"] if unknown else [])])
+
+
+def reasons(scores: Iterable[Score]) -> str:
+    """Why scores have no value."""
+    return "; ".join(dict.fromkeys(score.get("why", "unknown") for score in scores if score["value"] is None))
