@@ -42,6 +42,10 @@ def all_runs() -> dict[str, Run]:
     return found
 
 
+def at(folder: str) -> Run:
+    return Run(Path(folder))
+
+
 def facts(run: Run) -> dict[str, Any]:
     return _facts(str(run.folder), stamp(run.folder / "config.json"))
 
@@ -70,6 +74,19 @@ def answers(run: Run, judge: str) -> pd.DataFrame:
 @st.cache_resource(max_entries=12, show_spinner="Reading answers")
 def _answers(folder: str, judge: str, answers: Any, verdicts: Any) -> pd.DataFrame:
     return results.answers(Run(Path(folder)), judge)
+
+
+def answer(run: Run, judge: str, key: tuple[str, int]) -> dict[str, Any] | None:
+    """One answer of a run by (id, sample), as in `results.answers`; None when the run was not asked."""
+    rows = answers(run, judge)
+    places = _places(str(run.folder), judge, stamp(run.answers), stamp(run.verdicts))
+    return rows.iloc[places[key]].to_dict() if key in places else None
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _places(folder: str, judge: str, *stamps: Any) -> dict[tuple[str, int], int]:
+    rows = answers(Run(Path(folder)), judge)
+    return {key: place for place, key in enumerate(zip(rows["id"], rows["sample"], strict=True))}
 
 
 def pair(a: Run, b: Run, judge: str) -> results.Paired:
