@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -46,7 +47,9 @@ class RunConfig(BaseModel):
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of training and generation")
     device: Literal["auto", "cpu"] = Field("auto", description="'auto' takes a GPU when there is one")
     checkpoint_every: int = Field(50, gt=0, description="optimizer steps between checkpoints")
-    look_every: int | None = Field(40, gt=0, description="optimizer steps between looks at the answers of some val items")
+    look_every: int | None = Field(
+        40, gt=0, description="optimizer steps between looks at the answers of some val items"
+    )
     look_records: int = Field(6, gt=0, description="val records that a look asks")
 
     temperature: float = Field(0.0, ge=0, description="0 decodes greedily")
@@ -99,17 +102,36 @@ class RunConfig(BaseModel):
         seed = self.seed if self.temperature else 0
         return RunConfig(**kept, method=BASE, pd=False, seed=seed)
 
+    def steps(self, examples: int) -> int:
+        """Optimizer steps of a run that trains on so many forget pairs."""
+        return self.max_steps or math.ceil(self.epochs * examples / (self.batch_size * self.accumulation))
+
     def hash(self) -> str:
-        """Six hexadecimal digits that stand for the whole config; a setting added later leaves older names alone."""
-        settings = self.model_dump(exclude_defaults=True)
+        """Six hexadecimal digits that stand for all that decides the result: looking at a run makes no other run.
+
+        A setting added later leaves older names alone.
+        """
+        settings = self.model_dump(exclude_defaults=True, exclude=_WATCHING)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both configs make the same run; so a run is found again whatever its looks were."""
+        if not isinstance(other, RunConfig):
+            return NotImplemented
+        return self.model_dump(exclude=_WATCHING) == other.model_dump(exclude=_WATCHING)
+
+    def __hash__(self) -> int:
+        return hash(self.hash())
+
     def run_name(self) -> str:
-        """For example `demo-po-pd-s0-1a2b3c`: model, method, PD, seed, hash of the whole config."""
+        """For example `demo-po-pd-s0-1a2b3c`: model, method, PD, seed, hash of the settings that decide the result."""
         model = self.model.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
         parts = [model, self.method, *(["pd"] if self.pd and self.trains else []), f"s{self.seed}", self.hash()]
         return "-".join(parts)
 
+
+# The settings that only watch a run.
+_WATCHING = {"look_every", "look_records"}
 
 # The settings that decide the base model's answers.
 _ANSWERING = {

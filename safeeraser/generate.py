@@ -25,7 +25,7 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None) -> None:
     run.repair(run.answers)
     done = {(row["id"], row["sample"]) for row in run.rows(run.answers)}
     asked = questions(data, config)
-    batches = [batch for batch in _batches(asked, config.answer_batch) if any(q.key not in done for q in batch)]
+    batches = [batch for batch in batches_of(asked, config.answer_batch) if any(q.key not in done for q in batch)]
     if not batches:
         return
     task = progress and progress.add_task("answer", total=len(asked), completed=len(done), note="")
@@ -39,11 +39,12 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None) -> None:
         rows = [row for row in rows if (row["id"], row["sample"]) not in done]
         run.append(run.answers, rows)
         done |= {(row["id"], row["sample"]) for row in rows}
+        run.set_state("running", stage="generate", step=len(done), steps=len(asked))
         if progress:
             progress.update(task, completed=len(done))
 
 
-def _batches(asked: list[Question], size: int) -> Iterator[list[Question]]:
+def batches_of(asked: list[Question], size: int) -> Iterator[list[Question]]:
     """Always the same batches for the same questions, so that a resumed run answers like one that was never stopped."""
     for start in range(0, len(asked), size):
         yield asked[start : start + size]

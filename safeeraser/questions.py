@@ -36,11 +36,24 @@ def questions(data: Dataset, config: RunConfig) -> list[Question]:
     ]
 
 
+def look_questions(data: Dataset, config: RunConfig) -> list[Question]:
+    """What a look at training asks: once each, some val records that the evaluation asks about too.
+
+    So the base model's run has the answers before the first step.
+    """
+    records = _drawn(_some(data.val, config), config.look_records)
+    return [Question(vqa, sample=0) for record in records for vqa in record.pairs if vqa.picture is not None]
+
+
 def _some(records: tuple[Record, ...], config: RunConfig) -> list[Record]:
-    """The records to ask about: all, or as many as the config says, drawn by a fixed seed."""
-    count = config.eval_records
+    """The records to ask about: all, or as many as the config says."""
     in_order = sorted(records, key=lambda record: record.image_id)  # whatever the file's order
-    if count is None or count >= len(records):
-        return in_order
+    return in_order if config.eval_records is None else _drawn(in_order, config.eval_records)
+
+
+def _drawn(records: list[Record], count: int) -> list[Record]:
+    """So many of the records, drawn by a fixed seed, in their order."""
+    if count >= len(records):
+        return records
     drawn = random.Random("evaluation records").sample(range(len(records)), count)
-    return [in_order[i] for i in sorted(drawn)]
+    return [records[i] for i in sorted(drawn)]

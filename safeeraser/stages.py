@@ -87,19 +87,30 @@ def generate(run: Run, source: Source, progress: Reporter | None = None) -> None
 
 
 def judge(run: Run, source: Source, name: str) -> None:
-    """Grade the answers that this judge has not graded yet."""
+    """Grade the answers, and the looks along training, that this judge has not graded yet."""
     grader = judges.get(name)
     _check_judge(name, source)
     with _working(run, "judge"):
-        run.repair(run.verdicts)
-        done = {(row["id"], row["sample"], row["check"]) for row in _verdicts(run, name)}
-        missing = [
-            row
-            for row in run.rows(run.answers)
-            if any((row["id"], row["sample"], check) not in done for check in judges.CHECKS[row["set"]])
-        ]
-        rows = judges.grade(grader, source.items, missing)
-        run.append(run.verdicts, (row for row in rows if (row["id"], row["sample"], row["check"]) not in done))
+        for answers, verdicts in ((run.answers, run.verdicts), (run.looks, run.looks_verdicts)):
+            _grade(run, source, grader, answers=answers, verdicts=verdicts)
+
+
+def _grade(run: Run, source: Source, grader: judges.Judge, *, answers: Path, verdicts: Path) -> None:
+    """Add the verdicts that a table of answers still lacks to its table of verdicts; a look's rows name their step."""
+    run.repair(verdicts)
+    done = {_check(row, row["check"]) for row in _verdicts(run, grader.name, verdicts)}
+    missing = [
+        row for row in run.rows(answers) if any(_check(row, check) not in done for check in judges.CHECKS[row["set"]])
+    ]
+    if not missing:
+        return
+    steps = [{"step": row["step"]} if "step" in row else {} for row in missing for _ in judges.CHECKS[row["set"]]]
+    rows = (step | row for step, row in zip(steps, judges.grade(grader, source.items, missing), strict=True))
+    run.append(verdicts, (row for row in rows if _check(row, row["check"]) not in done))
+
+
+def _check(row: dict, check: str) -> tuple[int | None, str, int, str]:
+    return row.get("step"), row["id"], row["sample"], check
 
 
 def score(run: Run, source: Source, judge: str) -> dict[str, Any]:
@@ -123,8 +134,41 @@ def score(run: Run, source: Source, judge: str) -> dict[str, Any]:
         "decoding": f"imported from {imported}" if (imported := run.facts["imported"]) else decoding(config),
         "metrics": metrics.metrics(**scored),
         "metrics_clean_val": metrics.metrics(**scored, only=source.clean),
+        "by_category": metrics.by_category(**scored),
         "change_from_base": _change(run, source, judge, verdicts),
     }
+
+
+def looks(run: Run, source: Source, judge: str) -> list[dict[str, Any]]:
+    """The scores of the looks along training by one judge: [{"step", "metrics": {NAME: as in `metrics.metrics`}}].
+
+    Of the metrics in `metrics.MAIN` those that have a value. Step 0 is the base model's run, if that is there with
+    answers to the same questions. Empty for a run without looks.
+    """
+    answers = _by_step(run.rows(run.looks))
+    verdicts = _by_step(_verdicts(run, judge, run.looks_verdicts))
+    asked = {(row["id"], row["sample"]) for rows in answers.values() for row in rows}
+    base = _base(run)
+    answers[0] = [row for row in base.rows(base.answers) if (row["id"], row["sample"]) in asked]
+    verdicts[0] = [row for row in _verdicts(base, judge) if (row["id"], row["sample"]) in asked]
+    scores = {
+        step: metrics.metrics(
+            answers=rows, verdicts=verdicts.get(step, []), items=source.items, judge=judge, names=metrics.MAIN
+        )
+        for step, rows in sorted(answers.items())
+        if rows
+    }
+    return [
+        {"step": step, "metrics": {name: score for name, score in found.items() if score["value"] is not None}}
+        for step, found in scores.items()
+    ]
+
+
+def _by_step(rows: list[dict]) -> dict[int, list[dict]]:
+    found: dict[int, list[dict]] = {}
+    for row in rows:
+        found.setdefault(row["step"], []).append(row)
+    return found
 
 
 def unfinished(run: Run, source: Source) -> str | None:
@@ -161,14 +205,19 @@ def decoding(config: RunConfig) -> str:
 
 def _change(run: Run, source: Source, judge: str, verdicts: list[dict]) -> dict[str, Any] | None:
     """What changed against the base model's run, None when there is none to compare with."""
-    base = Run(run.folder.parent / run.config.base().run_name())
+    base = _base(run)
     if not run.config.trains or not base.verdicts.exists():
         return None
     return {"base": base.name} | metrics.changes(base=_verdicts(base, judge), run=verdicts, items=source.items)
 
 
-def _verdicts(run: Run, judge: str) -> list[dict]:
-    return [row for row in run.rows(run.verdicts) if row["judge"] == judge]
+def _base(run: Run) -> Run:
+    """The base model's run that this run is compared with; its folder may not be there."""
+    return Run(run.folder.parent / run.config.base().run_name())
+
+
+def _verdicts(run: Run, judge: str, table: Path | None = None) -> list[dict]:
+    return [row for row in run.rows(table or run.verdicts) if row["judge"] == judge]
 
 
 def _check_judge(name: str, source: Source) -> None:

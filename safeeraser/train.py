@@ -5,11 +5,14 @@ saved with each checkpoint. So a run that was killed goes on as if nothing had h
 """
 
 import math
+import resource
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,9 +21,9 @@ from accelerate.utils import set_seed
 from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import get_cosine_schedule_with_warmup
+from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
-from safeeraser import checkpoints, losses, models
+from safeeraser import checkpoints, looks, losses, models
 from safeeraser.batches import IGNORED, SETS, Batch, Encoder
 from safeeraser.checkpoints import Trainer
 from safeeraser.config import RunConfig
@@ -29,6 +32,7 @@ from safeeraser.errors import SafeEraserError
 from safeeraser.examples import Examples
 from safeeraser.losses import Term, View
 from safeeraser.progress import Reporter
+from safeeraser.questions import look_questions
 from safeeraser.runs import Run
 
 
@@ -38,11 +42,6 @@ class TrainError(SafeEraserError):
 
 class Interrupted(KeyboardInterrupt):
     """The user asked to stop; a checkpoint was written and the same command goes on from it."""
-
-
-def total_steps(config: RunConfig, examples: int) -> int:
-    """Optimizer steps of a run."""
-    return config.max_steps or math.ceil(config.epochs * examples / (config.batch_size * config.accumulation))
 
 
 def view(batch: Batch, logits: Tensor, term: Term, base_logits: Tensor | None = None) -> View | None:
@@ -83,46 +82,35 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     config = run.config
     terms = losses.terms(config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight)
     examples = Examples(data, terms, config.seed)
-    steps = total_steps(config, len(examples.pairs))
+    steps = config.steps(len(examples.pairs))
     per_step = config.accumulation * config.batch_size
     examples.length = steps * per_step
-    accelerator = Accelerator(
-        mixed_precision="no" if config.precision == "fp32" else config.precision,
-        gradient_accumulation_steps=config.accumulation,
-        cpu=config.device == "cpu",
-    )
     network, processor = models.load(config.model, precision=config.precision)
-    set_seed(config.seed)
-    base = models.attach_lora(network, config)
-    optimizer = torch.optim.AdamW(models.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
-    with models.explain_memory(_less_memory(config)):
-        model, optimizer = accelerator.prepare(base, optimizer)
-    trainer = Trainer(optimizer, schedule, accelerator.scaler)
+    encoder = Encoder(processor, max_length=config.max_length)
+    unlearner = _unlearner(network, config, terms, steps)
+    base, trainer = unlearner.base, unlearner.trainer
     done = checkpoints.resume(run, base, trainer)
     run.repair(run.log, keep=done)
-    encoder = Encoder(processor, max_length=config.max_length)
-    loader = DataLoader(
-        torch.utils.data.Subset(examples, range(done * per_step, len(examples))),
-        batch_size=config.batch_size,
-        generator=torch.Generator(),  # its own: a loader draws from the global one, which dropout needs undisturbed
-        collate_fn=lambda rows: encoder.training_batch(
-            [(example, name, vqa) for example, row in enumerate(rows) for name, vqa in row]
-        ),
-    )
+    looks.rewind(run, done)
+    asked = look_questions(data, config)
+    batches = _batches(examples, encoder, config, start=done * per_step)
     task = progress and progress.add_task("unlearn", total=steps, completed=done, note="")
-    model.train()
+    unlearner.model.train()
     with _stop_on_signal() as stop, models.explain_memory(_less_memory(config)):
-        batches = iter(loader)
         for step in range(done + 1, steps + 1):
-            row = {"step": step, "epoch": step * per_step / len(examples.pairs), "lr": schedule.get_last_lr()[0]}
-            row |= _step(accelerator, model, base, optimizer, batches, terms, config, step)
-            if not accelerator.optimizer_step_was_skipped:
-                schedule.step()
+            row = {
+                "step": step,
+                "epoch": step * per_step / len(examples.pairs),
+                "lr": trainer.schedule.get_last_lr()[0],
+            }
+            row |= unlearner.step(step, batches)
             run.append(run.log, [row])
             run.set_state("running", stage="unlearn", step=step, steps=steps)
             if progress:
                 progress.update(task, completed=step, note=_note(row))
+            if looks.due(config, step=step, steps=steps):
+                with unlearner.accelerator.autocast():
+                    looks.look(run, step, base, encoder, asked)
             if stop and step < steps:
                 checkpoints.save(run, step, base, trainer)
                 raise Interrupted(f"stopped after step {step} of {steps}; the same command goes on from here")
@@ -132,51 +120,97 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
-def _step(
-    accelerator: Accelerator,
-    model: Any,
-    base: PeftModel,
-    optimizer: Any,
-    batches: Iterator[Batch],
-    terms: tuple[Term, ...],
-    config: RunConfig,
-    step: int,
-) -> dict[str, Any]:
-    """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took."""
-    start, tokens = time.perf_counter(), 0
-    sums: dict[str, float] = {term.name: 0.0 for term in terms}
-    total, norm = 0.0, 0.0
-    for _ in range(config.accumulation):
-        batch = next(batches).to(accelerator.device)
-        with accelerator.accumulate(model):
-            with accelerator.autocast():
-                parts = term_losses(model, base, batch, terms)
-            loss = sum(
-                (t.weight * parts[t.name] for t in terms if t.name in parts),
-                start=torch.zeros(()).to(batch.labels.device),
-            )
-            if not torch.isfinite(loss):
-                raise TrainError(_not_finite("loss", step, parts))
-            accelerator.backward(loss)
-            if accelerator.sync_gradients:
-                norm = torch.as_tensor(accelerator.clip_grad_norm_(models.trainable(base), config.clip)).item()
-                # In fp16 the scaler skips such a step and lowers its scale.
-                if not math.isfinite(norm) and config.precision != "fp16":
-                    raise TrainError(_not_finite("gradient", step, parts))
-            optimizer.step()
-            optimizer.zero_grad()
-        tokens += int(batch.inputs["attention_mask"].sum())
-        total += loss.item() / config.accumulation
-        for name, value in parts.items():
-            sums[name] += value.item() / config.accumulation
-    return {
-        "loss": total,
-        "terms": sums,
-        "grad_norm": norm,
-        "tokens": tokens,
-        "seconds": round(time.perf_counter() - start, 4),
-        "peak_memory": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
-    }
+@dataclass(frozen=True)
+class Unlearner:
+    """What a training step works with. `model` is what accelerate made of `base`, the base model with its adapter."""
+
+    config: RunConfig
+    terms: tuple[Term, ...]
+    accelerator: Accelerator
+    model: Any
+    base: PeftModel
+    trainer: Trainer
+
+    def step(self, number: int, batches: Iterator[Batch]) -> dict[str, Any]:
+        """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took."""
+        start, tokens = time.perf_counter(), 0
+        sums: dict[str, float] = {term.name: 0.0 for term in self.terms}
+        total, norm = 0.0, 0.0
+        for _ in range(self.config.accumulation):
+            batch = next(batches).to(self.accelerator.device)
+            with self.accelerator.accumulate(self.model):
+                with self.accelerator.autocast():
+                    parts = term_losses(self.model, self.base, batch, self.terms)
+                loss = sum(
+                    (t.weight * parts[t.name] for t in self.terms if t.name in parts),
+                    start=torch.zeros(()).to(batch.labels.device),
+                )
+                if not torch.isfinite(loss):
+                    raise TrainError(_not_finite("loss", number, parts))
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients:
+                    norm = self._clip()
+                    # In fp16 the scaler skips such a step and lowers its scale.
+                    if not math.isfinite(norm) and self.config.precision != "fp16":
+                        raise TrainError(_not_finite("gradient", number, parts))
+                self.trainer.optimizer.step()
+                self.trainer.optimizer.zero_grad()
+            tokens += int(batch.inputs["attention_mask"].sum())
+            total += loss.item() / self.config.accumulation
+            for name, value in parts.items():
+                sums[name] += value.item() / self.config.accumulation
+        if not self.accelerator.optimizer_step_was_skipped:
+            self.trainer.schedule.step()
+        return {
+            "loss": total,
+            "terms": sums,
+            "grad_norm": norm,
+            "tokens": tokens,
+            "seconds": round(time.perf_counter() - start, 4),
+            "peak_memory": _peak_memory(self.accelerator.device),
+        }
+
+    def _clip(self) -> float:
+        """Shorten the gradient if it is too long; returns how long it was."""
+        norm = self.accelerator.clip_grad_norm_(models.trainable(self.base), self.config.clip)
+        return torch.as_tensor(norm).item()
+
+
+def _unlearner(network: PreTrainedModel, config: RunConfig, terms: tuple[Term, ...], steps: int) -> Unlearner:
+    """The model with a fresh adapter and what trains it, on the device."""
+    accelerator = Accelerator(
+        mixed_precision="no" if config.precision == "fp32" else config.precision,
+        gradient_accumulation_steps=config.accumulation,
+        cpu=config.device == "cpu",
+    )
+    set_seed(config.seed)
+    base = models.attach_lora(network, config)
+    optimizer = torch.optim.AdamW(models.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
+    schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
+    with models.explain_memory(_less_memory(config)):
+        model, optimizer = accelerator.prepare(base, optimizer)
+    return Unlearner(config, terms, accelerator, model, base, Trainer(optimizer, schedule, accelerator.scaler))
+
+
+def _batches(examples: Examples, encoder: Encoder, config: RunConfig, *, start: int) -> Iterator[Batch]:
+    """The training batches from this example on."""
+    loader = DataLoader(
+        torch.utils.data.Subset(examples, range(start, len(examples))),
+        batch_size=config.batch_size,
+        generator=torch.Generator(),  # its own: a loader draws from the global one, which dropout needs undisturbed
+        collate_fn=lambda rows: encoder.training_batch(
+            [(example, name, vqa) for example, row in enumerate(rows) for name, vqa in row]
+        ),
+    )
+    return iter(loader)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """The most memory used so far, in bytes: on a GPU by tensors, on the CPU by the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
 def _not_finite(what: str, step: int, parts: dict[str, Tensor]) -> str:

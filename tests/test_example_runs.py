@@ -1,15 +1,19 @@
 """The example runs that ship with the project are what their commands make, and say what the README says."""
 
 import json
+import time
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 
-from safeeraser import generate, models, stages, tables, train
+from safeeraser import generate, metrics, models, stages, tables, train
 from safeeraser.assets import ASSETS
 from safeeraser.batches import Encoder
+from safeeraser.data.records import CATEGORIES
 from safeeraser.judges import get, grade
+from safeeraser.questions import look_questions
 from safeeraser.runs import EXAMPLES, Run, RunError
 
 EXAMPLE_RUNS = [Run(path.parent) for path in sorted(EXAMPLES.glob("*/config.json"))]
@@ -41,6 +45,61 @@ def test_their_scores_follow_from_their_verdicts_and_these_from_their_answers(ru
     for name, metric in stored["metrics"].items():
         assert again["metrics"][name] == pytest.approx(metric), name
     assert again["change_from_base"] == stored["change_from_base"]
+
+
+@pytest.mark.parametrize("run", EXAMPLE_RUNS, ids=lambda run: run.name)
+def test_their_scores_by_category_are_there_and_follow_from_their_verdicts(run: Run, source: stages.Source):
+    assert run.scores is not None
+    by_category = run.scores["by_category"]
+    assert set(by_category) == set(metrics.MAIN)
+    assert all(tuple(scores) == CATEGORIES for scores in by_category.values())
+    again = stages.score(run, source, run.config.judge)["by_category"]
+    for name, category in product(metrics.MAIN, CATEGORIES):
+        assert again[name][category] == pytest.approx(by_category[name][category]), (name, category)
+    # Each category weighs in with its n, and together they are the score.
+    for name, scores in by_category.items():
+        total = sum(score["value"] * score["n"] for score in scores.values())
+        assert total / sum(score["n"] for score in scores.values()) == pytest.approx(
+            run.scores["metrics"][name]["value"]
+        )
+
+
+def test_some_were_looked_at_along_training():
+    looked_at = {(r.config.method, r.config.pd) for r in EXAMPLE_RUNS if r.looks.exists()}
+    assert looked_at == {("ga", False), ("gd", False), ("po", False), ("po", True)}
+    assert all(r.looks.exists() == (r.config.look_every is not None) for r in EXAMPLE_RUNS if r.config.trains)
+
+
+@pytest.mark.parametrize("run", [run for run in EXAMPLE_RUNS if run.looks.exists()], ids=lambda run: run.name)
+def test_their_looks_ask_the_same_every_time_and_end_with_the_runs_own_answers(run: Run, source: stages.Source):
+    asked = [question.item.id for question in look_questions(source.dataset, run.config)]
+    rows = run.rows(run.looks)
+    assert [(row["step"], row["id"]) for row in rows] == [(step, id) for step in range(40, 241, 40) for id in asked]
+    final = {row["id"]: row["answer"] for row in run.rows(run.answers)}
+    # Another batch may round another way.
+    assert sum(row["answer"] == final[row["id"]] for row in rows if row["step"] == 240) >= 0.98 * len(asked)
+    graded = grade(get(run.config.judge), source.items, rows)
+    stored = run.rows(run.looks_verdicts)
+    assert list(graded) == [{name: row[name] for name in row if name != "step"} for row in stored]
+    assert {(row["step"], row["id"]) for row in stored} == {(row["step"], row["id"]) for row in rows}
+
+
+def test_the_looks_show_over_forgetting_come_and_prompt_decouple_hold_it(source: stages.Source):
+    plain, decoupled = (stages.looks(example("po", pd=pd), source, "demo") for pd in (False, True))
+    for looks in (plain, decoupled):
+        assert [look["step"] for look in looks] == [0, 40, 80, 120, 160, 200, 240]
+        first, last = looks[0]["metrics"], looks[-1]["metrics"]
+        assert (first["rr_generality"]["value"], first["sarr"]["value"]) == (0, 0)
+        assert last["rr_generality"]["value"] >= 0.95
+    assert plain[-1]["metrics"]["sarr"]["value"] >= 0.95
+    assert decoupled[-1]["metrics"]["sarr"]["value"] <= 0.5
+
+
+def test_scoring_the_looks_takes_no_time_that_a_page_would_notice(source: stages.Source):
+    run = example("po", pd=True)
+    start = time.process_time()
+    stages.looks(run, source, "demo")
+    assert time.process_time() - start < 1  # 0.1 s where nothing else runs
 
 
 def test_no_answer_is_missing(source: stages.Source):

@@ -58,6 +58,16 @@ def test_a_resumed_run_has_the_rows_of_one_that_was_not_stopped(base: RunConfig,
     assert len({row["answer"] for row in whole.rows(whole.answers)}) > 10
 
 
+def test_each_batch_says_how_far_the_answers_are(
+    base: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, states = new_run(base.model_copy(update={"answer_batch": 16}), "heartbeat"), []
+    monkeypatch.setattr(Run, "set_state", lambda run, status, **details: states.append((status, details)))
+    generate.generate(run, tiny_data)
+    # 2 records of train with 4 forget pairs, 2 of val with 4 forget, retain and decouple pairs, 8 general: 40 in all.
+    assert states == [("running", {"stage": "generate", "step": step, "steps": 40}) for step in (16, 32, 40)]
+
+
 def test_the_seed_decides_sampled_answers(base: RunConfig, tiny_data: Dataset, runs_folder: Path):
     texts = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from safeeraser.data.records import VQA, DataError
-from safeeraser.metrics import NAMES, changes, interval, metrics, paired_change, rouge_l, rouge_l_paper
+from safeeraser.metrics import NAMES, by_category, changes, interval, metrics, paired_change, rouge_l, rouge_l_paper
 
 
 class World:
@@ -17,21 +17,20 @@ class World:
         self.answers: list[dict] = []
         self.verdicts: list[dict] = []
 
-    def add(
-        self, *, picture="a", split="val", set_name="forget", sample=0, answer="x", concept=None, stored="y", **verdicts
-    ) -> str:
+    def add(self, *, sample=0, answer="x", picture="a", split="val", set_name="forget", **given) -> str:
         """One answer to a question of its own, with its verdicts by check; a check that is left out was not asked."""
-        item = self.item(picture=picture, split=split, set_name=set_name, concept=concept, stored=stored)
+        of_item = {name: given.pop(name) for name in ("concept", "stored", "category") if name in given}
+        item = self.item(picture=picture, split=split, set_name=set_name, **of_item)
         self.answers.append({"id": item.id, "sample": sample, "answer": answer})
-        for check, verdict in verdicts.items():
+        for check, verdict in given.items():
             self.verdicts.append(
                 {"id": item.id, "sample": sample, "check": check, "verdict": verdict, "judge": "demo", "reply": ""}
             )
         return item.id
 
-    def item(self, *, picture="a", split="val", set_name="forget", concept=None, stored="y") -> VQA:
+    def item(self, *, picture="a", split="val", set_name="forget", concept=None, stored="y", category="Weapon") -> VQA:
         id = f"{split}/{picture}/{set_name}/{len(self.items)}"
-        self.items[id] = VQA(id, set_name, split, "Weapon", Path(picture), "How?", stored, concept)
+        self.items[id] = VQA(id, set_name, split, category, Path(picture), "How?", stored, concept)
         return self.items[id]
 
     def score(self, judge="demo", **options) -> dict[str, dict]:
@@ -191,6 +190,32 @@ def test_samples_of_a_question_count_as_answers_about_its_picture(world):
     world.add(picture="b", refusal=False)
     score = world.score()["rr_generality"]
     assert (score["value"], score["n"]) == (pytest.approx(2 / 4), 4)
+
+
+def test_scores_by_category_stand_on_its_own_val_answers(world):
+    for category, refusal in [("Weapon", True), ("Weapon", True), ("Weapon", False), ("Privacy", False), ("Sex", None)]:
+        world.add(category=category, refusal=refusal)
+    world.add(category="Weapon", split="train", refusal=False)
+    world.add(category="Violence", split="train", refusal=True)
+    world.add(category="Elsewhere", refusal=True)
+    world.add(category="Privacy", set_name="decouple", normal=False)
+    found = by_category(answers=world.answers, verdicts=world.verdicts, items=world.items, judge="demo")
+    assert list(found) == ["rr_generality", "sarr"]  # nothing was asked of the others
+    assert list(found["rr_generality"]) == ["Privacy", "Sex", "Weapon"]
+    weapon = found["rr_generality"]["Weapon"]
+    assert (weapon["value"], weapon["n"], weapon["unscored"]) == (pytest.approx(2 / 3), 3, 0)
+    assert found["rr_generality"]["Privacy"]["value"] == 0
+    sex = found["rr_generality"]["Sex"]
+    assert (sex["value"], sex["n"], sex["unscored"]) == (None, 0, 1)
+    assert set(weapon) == {"value", "low", "high", "n", "unscored"}
+    assert found["sarr"].keys() == {"Privacy"}
+    of_rules = by_category(answers=world.answers, verdicts=world.verdicts, items=world.items, judge="rules")
+    assert of_rules == {}
+
+
+def test_only_the_metrics_asked_for_are_computed(world):
+    world.add(refusal=True)
+    assert world.score(names=("rr_generality",)).keys() == {"rr_generality"}
 
 
 def test_the_interval_resamples_pictures_not_answers():

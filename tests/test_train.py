@@ -163,6 +163,13 @@ def test_a_stranger_adds_the_readmes_loss_and_method_and_trains_it(
     assert run.adapter.exists()
 
 
+def test_a_runs_steps_are_its_epochs_in_whole_optimizer_steps_or_as_many_as_asked_for(config: RunConfig):
+    # 1.5 passes over 50 pairs, 2 x 4 at a step: 75 / 8 = 9.4 steps; the last one goes a little into the next pass.
+    settings = {"epochs": 1.5, "batch_size": 4, "accumulation": 2}
+    assert config.model_copy(update={**settings, "max_steps": None}).steps(50) == 10
+    assert config.model_copy(update={**settings, "max_steps": 3}).steps(50) == 3
+
+
 # --- saving, resuming, stopping
 
 
@@ -179,7 +186,7 @@ def test_an_adapter_of_another_model_is_refused(config: RunConfig, tiny_data: Da
 
 
 def test_a_run_killed_with_kill_9_ends_like_one_that_was_not(config: RunConfig, tiny_data: Dataset, runs_folder: Path):
-    config = config.model_copy(update={"max_steps": 8, "checkpoint_every": 3})
+    config = config.model_copy(update={"max_steps": 8, "checkpoint_every": 3, "look_every": 2})
     whole = new_run(config, "whole")
     train.train(whole, tiny_data)
 
@@ -193,6 +200,7 @@ def test_a_run_killed_with_kill_9_ends_like_one_that_was_not(config: RunConfig, 
     assert all(torch.equal(tensor, weights(killed)[name]) for name, tensor in weights(whole).items())
     kept = [{k: row[k] for k in ("step", "lr", "loss", "terms", "grad_norm")} for row in whole.rows(whole.log)]
     assert kept == [{k: row[k] for k in kept[0]} for row in killed.rows(killed.log)]
+    assert killed.looks.read_text() == whole.looks.read_text()
 
 
 def _kill_after(run: Run, *, step: int) -> None:
@@ -268,3 +276,7 @@ def test_the_log_tells_each_step(config: RunConfig, tiny_data: Dataset, runs_fol
     half = 0.5 * 0.5**0.5
     assert [row["lr"] / config.lr for row in rows] == pytest.approx([1, 0.5 + half, 0.5, 0.5 - half])
     assert json.loads((run.folder / "state.json").read_text())["step"] == 4
+    # A process that has imported torch takes more than 100 MB, and less than 100 GB: bytes, not KiB or MiB.
+    peaks = [row["peak_memory"] for row in rows]
+    assert 1e8 < peaks[0] < 1e11
+    assert peaks == sorted(peaks)
