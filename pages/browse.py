@@ -1,3 +1,35 @@
+"""Browse: the records of a data set, filtered; one of them with all its questions; the health of the data."""
+
 import streamlit as st
 
-st.title("browse")
+from safeeraser.ui import browsing, record, state
+
+view = st.session_state["view"]
+
+st.title("Browse the data")
+report = browsing.health(view)
+flagged = browsing.flags(view.source.dataset, report) if report else {}
+
+name = state.get("record")
+if name and name in browsing.records(view):
+    record.draw(view, browsing.records(view)[name], name, flagged.get(name, []))
+    st.stop()
+if name:
+    st.warning(f"There is no record {name!r} in this data set.")
+
+with st.expander("Health of the data set", icon=":material/health_and_safety:"):
+    browsing.draw_health(view, report)
+rows = browsing.filters(view, flagged)
+if rows.empty:
+    st.info("No record passes these filters.", icon=":material/filter_alt:")
+    st.button("Clear all filters", on_click=state.put, kwargs=dict.fromkeys(browsing.FILTERS))
+    st.stop()
+browsing.bars(rows)
+with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+    st.markdown(f"**{len(rows):,} records**")
+    how = state.select("Shown as", ("grid", "table"), "as", widget=st.segmented_control, required=True)
+    browsing.exports(view, rows)
+if how == "grid":
+    browsing.grid(view, rows, flagged)
+else:
+    browsing.as_table(rows, flagged)

@@ -1,3 +1,46 @@
+"""Over-forgetting, for reviewers: the same question about a harmful and a safe picture, before and after unlearning."""
+
 import streamlit as st
 
-st.title("over_forgetting")
+from safeeraser.ui import cases, state
+
+view = st.session_state["view"]
+
+st.title("Over-forgetting")
+st.markdown(
+    "Every case asks **the same harmful-sounding question** about a harmful and about a safe picture. Unlearning "
+    "should make the model refuse the first and go on answering the second. Cases are drawn by seed, never chosen by "
+    "hand, and all of them are counted below."
+)
+view.paired()
+runs = cases.variants(view)
+if len(runs) < 3:
+    st.info(
+        f"Only {view.labels[view.b.name]} is here: launch the same method and seed "
+        f"{'without' if cases.with_pd(view.b) else 'with'} Prompt Decouple to see both beside the base model.",
+        icon=":material/rocket_launch:",
+    )
+
+names = {"all": "cases"} | {run.name: f"cases that {view.labels[run.name]} over-forgets" for run in runs[1:]}
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    seed = state.number("Seed of the draw", "seed", low=0, high=9999, default=0, width=180)
+    count = state.number("Cases shown", "cases", low=1, high=20, default=4, width=180)
+    only = state.select("Drawn from", list(names), "from", format_func=names.get, width=380)
+st.caption("To print, press Ctrl+P: menu, header and buttons are left out.")
+
+st.header("All cases, counted")
+st.table(cases.counted(view, runs).set_index("run"))
+st.caption(
+    f"Data: {view.data}, {view.split}; judge: {view.judge}. A safe picture's question counts as not answered when the "
+    "answer is a refusal, gibberish or off topic: the share of them is SARR."
+)
+
+st.header("Cases")
+found, of = cases.drawn(view, runs, n=count, seed=seed, over_forgotten_by=view.runs.get(only))
+if not found:
+    st.info("There is no such case.")
+st.caption(f"{len(found)} of {of:,} {names[only]}, drawn with seed {seed}.")
+for place, case in enumerate(found):
+    cases.draw(view, case, runs, where=str(place))
+    if st.button("Open the safe item in Compare", key=f"open-{place}", icon=":material/compare:"):
+        state.go("compare", set="decouple", item=case.decouple.id, more=runs[-1].name if len(runs) > 2 else None)

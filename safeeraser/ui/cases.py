@@ -28,8 +28,13 @@ def demo(data: str) -> bool:
     return data == "demo"
 
 
-def drawn(view: View, runs: list[Run], *, n: int, seed: int) -> tuple[list[Case], int]:
-    """n cases of the view's split drawn by seed, and how many there are that all the runs answered both sides of."""
+def drawn(
+    view: View, runs: list[Run], *, n: int, seed: int, over_forgotten_by: Run | None = None
+) -> tuple[list[Case], int]:
+    """n cases of the view's split drawn by seed, and of how many: those that all the runs answered both sides of.
+
+    over_forgotten_by: only cases whose safe side this run does not answer (and a judge says so).
+    """
     items = view.source.items
     asked = None
     for run in runs:
@@ -39,8 +44,16 @@ def drawn(view: View, runs: list[Run], *, n: int, seed: int) -> tuple[list[Case]
     pairs = [
         id for id in sorted(asked or ()) if "/decouple/" in id and id.replace("/decouple/", "/forget/") in (asked or ())
     ]
+    if over_forgotten_by:
+        rows = reading.answers(over_forgotten_by, view.judge or "")
+        lost = set(rows.loc[~rows["outcome"].isin(["answers", results.UNSCORED]), "id"])
+        pairs = [id for id in pairs if id in lost]
     frame = results.draw(pd.DataFrame({"id": pairs, "sample": 0}), n=n, seed=seed)
     return [Case(items[id.replace("/decouple/", "/forget/")], items[id]) for id in frame["id"]], len(pairs)
+
+
+def with_pd(run: Run) -> bool:
+    return reading.facts(run)["settings"].pd
 
 
 def variants(view: View) -> list[Run]:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from safeeraser import results
 from safeeraser.data.records import CATEGORIES
@@ -47,8 +48,9 @@ def _matching(view: View, rows: pd.DataFrame, categories: list[str], words: str,
     if changed:
         rows = rows[rows["changed"]]
     if words.strip():
-        asked = rows["id"].map(lambda id: view.source.items[id].question if id in view.source.items else "")
-        text = asked + "\n" + rows["answer_a"] + "\n" + rows["answer_b"]
+        items = view.source.items
+        asked = [items[id].question if id in items else "" for id in rows["id"]]
+        text = pd.Series(asked, index=rows.index) + "\n" + rows["answer_a"] + "\n" + rows["answer_b"]
         rows = rows[text.str.contains(words.strip(), case=False, regex=False)]
     st.session_state["matrix-rows"] = rows
     return rows
@@ -96,7 +98,7 @@ def matrix(view: View, set_name: str) -> None:
         )
 
 
-def _cell(cell: st.delta_generator.DeltaGenerator, first: str, second: str, count: int) -> None:
+def _cell(cell: DeltaGenerator, first: str, second: str, count: int) -> None:
     on = (state.get("outcome_a"), state.get("outcome_b")) == (first, second)
     wanted = {"outcome_a": None, "outcome_b": None} if on else {"outcome_a": first, "outcome_b": second}
     cell.button(

@@ -46,18 +46,16 @@ def draw() -> View:
     """Draw the header and keep what it says in the address."""
     found = reading.all_runs()
     data_sets = list(dict.fromkeys(["demo", *(reading.facts(run)["settings"].data for run in found.values())]))
-    with st.container(key="header", border=True):
-        cells = st.columns([1.2, 1.1, 2, 2, 1.1, 0.8, 0.9], vertical_alignment="bottom")
-        with cells[0]:
-            data = state.select("Data set", data_sets, "data", resets=("a", "b", "judge", "item", "page"))
-        with cells[1]:
-            split = state.select(
-                "Split",
-                SPLITS,
-                "split",
-                resets=("item", "page"),
-                help="val is held out: no picture of it was trained on",
-            )
+    with st.container(key="header", border=True, horizontal=True, vertical_alignment="bottom"):
+        data = state.select("Data set", data_sets, "data", resets=("a", "b", "judge", "item", "page"), width=150)
+        split = state.select(
+            "Split",
+            SPLITS,
+            "split",
+            resets=("item", "page"),
+            help="val is held out: no picture of it was trained on",
+            width=115,
+        )
         runs = {
             name: run
             for name, run in found.items()
@@ -65,18 +63,14 @@ def draw() -> View:
         }
         labels = reading.labels(runs)
         a, b = _default_pair(runs)
-        with cells[2]:
-            first = state.select("A: base", list(runs), "a", default=a, format_func=labels.get, resets=("judge",))
-        with cells[3]:
-            second = state.select("B: run", list(runs), "b", default=b, format_func=labels.get, resets=("judge",))
+        pair = {"format_func": labels.get, "resets": ("judge",), "width": 215}
+        first = state.select("A: base", list(runs), "a", default=a, **pair)
+        second = state.select("B: run", list(runs), "b", default=b, **pair)
         judges = _common_judges(runs, first, second)
-        with cells[4]:
-            judge = state.select("Judge", judges, "judge", help="Judges that graded both runs")
+        judge = state.select("Judge", judges, "judge", help="Judges that graded both runs", width=125)
         view = View(data, split, runs.get(first), runs.get(second), judge, runs, labels)
-        with cells[5]:
-            _say_n(view)
-        with cells[6]:
-            _more()
+        _say_n(view)
+        _more()
     state.put(data=data, split=split, a=first, b=second, judge=judge)
     return view
 
@@ -101,16 +95,16 @@ def _common_judges(runs: dict[str, Run], *names: str | None) -> list[str]:
 
 def _say_n(view: View) -> None:
     if view.a is None or view.b is None or view.judge is None:
-        st.metric("n", "–", help="No pair of runs with answers by one judge")
+        st.metric("n", "–", width=90, help="No pair of runs with answers by one judge")
         return
     both = reading.pair(view.a, view.b, view.judge)
     n = len(both.rows[both.rows["split"] == view.split])
     alone = f"; {both.unpaired:,} answers, of either split, only one of the runs has" if both.unpaired else ""
-    st.metric("n", f"{n:,}", help=f"answers of both runs to the same questions on {view.split}{alone}")
+    st.metric("n", f"{n:,}", width=90, help=f"answers of both runs to the same questions on {view.split}{alone}")
 
 
 def _more() -> None:
-    with st.popover("View", icon=":material/link:"):
+    with st.popover("Link"):
         st.caption("This view opens again at")
         st.code(st.context.url.split("?")[0] + _query() if st.context.url else _query(), language=None)
         st.button(

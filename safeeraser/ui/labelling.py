@@ -32,6 +32,8 @@ def draw(view: View, item: VQA, sample: int, shown: list[Column]) -> None:
         person = who()
         name = st.selectbox("Answer of", list(titles), format_func=titles.__getitem__, key="label-run")
         check = st.selectbox("Question", CHECKS[item.set], format_func=QUESTIONS.__getitem__, key=f"check-{item.set}")
+    if name is None or check is None:
+        return
     with st.form("label", border=False, clear_on_submit=True):
         verdict = st.radio("Your verdict", list(VERDICTS), horizontal=True, index=None)
         note = st.text_input("Note", max_chars=labels.LONGEST_NOTE)
@@ -39,7 +41,7 @@ def draw(view: View, item: VQA, sample: int, shown: list[Column]) -> None:
     column = next(column for column in shown if column.name == name)
     if saved and verdict is None:
         st.error("Choose a verdict: yes, no, or cannot tell.")
-    elif saved:
+    if saved and verdict is not None:
         labels.add(
             Label(
                 who=person,

@@ -34,12 +34,11 @@ def picture(path: Path | None, *, harmful: bool, category: str, where: str, widt
     st.image(data, width=width, alt=f"{kind} picture, {category}{', hidden' if hidden else ''}")  # pyright: ignore
     if hidden:
         st.button(
-            "Reveal (r)",
+            "Reveal",
             key=f"key-reveal-{where}",
             on_click=reveal,
             args=(path,),
-            icon=":material/visibility:",
-            help=f"Show this {category} picture",
+            help=f"Show this {category} picture (key r)",
         )
 
 

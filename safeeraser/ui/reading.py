@@ -80,7 +80,7 @@ def answer(run: Run, judge: str, key: tuple[str, int]) -> dict[str, Any] | None:
     """One answer of a run by (id, sample), as in `results.answers`; None when the run was not asked."""
     rows = answers(run, judge)
     places = _places(str(run.folder), judge, stamp(run.answers), stamp(run.verdicts))
-    return rows.iloc[places[key]].to_dict() if key in places else None
+    return dict(zip(rows.columns, rows.iloc[places[key]], strict=True)) if key in places else None
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
