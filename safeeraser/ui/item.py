@@ -50,7 +50,7 @@ def draw_answers(item: VQA, shown: list[Column], *, judge: str, hidden: bool, bl
     order = random.Random(f"blind {item.id}").sample(shown, len(shown)) if blind else shown
     for place, (cell, column) in enumerate(zip(st.columns(len(order)), order, strict=True)):
         with cell, st.container(border=True):
-            st.subheader(f"Answer {place + 1}" if blind else answers.escape_markdown(column.title))
+            st.markdown(f"**{f'Answer {place + 1}' if blind else answers.escape_markdown(column.title)}**")
             folded = hidden and answers.harmful_text(column.outcome, item.set)
             if blind:
                 _blind_answer(column, folded)

@@ -1,4 +1,4 @@
-"""The few style rules that Streamlit's theme cannot say. Colours come from the theme's own variables."""
+"""The few style rules that Streamlit's theme cannot say. Where it names a colour, it is of the theme in config.toml."""
 
 import streamlit as st
 
@@ -11,6 +11,9 @@ RULES = """<style>
 .answer ins {background: #CDEFD6; color: #0F4A20; text-decoration: underline; border-radius: .2em;}
 .answer del {background: #FAD4D1; color: #7A120C; text-decoration: line-through; border-radius: .2em;}
 .stMarkdown p, .stCaption p {overflow-wrap: anywhere;}
+[data-testid="stCaptionContainer"] {opacity: .82;}
+[data-testid="stCaptionContainer"] p, [data-testid="stCaptionContainer"] strong {color: inherit;}
+button[data-selected="true"] p, [role="tab"][aria-selected="true"] p {color: light-dark(#0B5CAD, #8CC2FF);}
 @media print {
   [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], .stButton, .stDownloadButton,
   .st-key-header, .no-print {display: none !important;}
