@@ -211,14 +211,15 @@ def exports(view: View, rows: pd.DataFrame) -> None:
         )
         st.download_button(
             "JSON (records with questions)",
-            lambda: _as_json(view, list(rows["record"]), with_answers),
+            lambda: as_json(view, list(rows["record"]), with_answers),
             "records.json",
             "application/json",
             on_click="ignore",
         )
 
 
-def _as_json(view: View, names: list[str], with_answers: bool) -> str:
+def as_json(view: View, names: list[str], with_answers: bool) -> str:
+    """The records with their questions; the stored answers, harmful ones too, only when asked for."""
     known = records(view)
     kept = ("id", "set", "question", *(("answer",) if with_answers else ()))
     chosen = [

@@ -22,8 +22,7 @@ PAGES: dict[str, tuple[str, str, bool]] = {
 def page(name: str) -> Any:
     """The st.Page of this name."""
     title, icon, _ = PAGES[name]
-    url = None if name == "home" else name.replace("_", "-")
-    return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=icon, url_path=url, default=name == "home")
+    return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=icon, default=name == "home")
 
 
 def has_header(name: str) -> bool:

@@ -56,7 +56,7 @@ def go(name: str, **values: Any) -> None:
 def link(name: str, **values: Any) -> str:
     """The address of a page with the shared view and these parameters, from the root of the app."""
     wanted = shared() | {key: str(value) for key, value in values.items() if value not in (None, "")}
-    return f"/{'' if name == 'home' else name.replace('_', '-')}?{urlencode(wanted)}"
+    return f"/{'' if name == 'home' else name}?{urlencode(wanted)}"
 
 
 def _changed(name: str, resets: Sequence[str], to_text: Callable[[Any], str]) -> None:
