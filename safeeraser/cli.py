@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--output", type=Path, help="write the table to this .md or .csv file")
     _config_flags(sweep, preset_flag="--settings", leave_out=("method", "pd", "seed"))
 
+    _jobs(subcommands)
     data = subcommands.add_parser("data", help="check a data set, import answers").add_subparsers(
         required=True, metavar="COMMAND"
     )
@@ -135,6 +136,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _jobs(subcommands: Any) -> None:
+    """`jobs` alone lists; below it what can be done to a run that is a process of its own."""
+    jobs = _command(
+        subcommands, "jobs", commands.jobs_list, "list the runs; launch, cancel or resume one", "safeeraser jobs --json"
+    )
+    jobs.add_argument("--json", action="store_true", help="print the list as JSON")
+    actions = jobs.add_subparsers(metavar="COMMAND")
+    launch = _command(
+        actions,
+        "launch",
+        commands.jobs_launch,
+        "start a run in the background, or queue it behind the one on its device",
+        "safeeraser jobs launch --method gd --no-pd",
+    )
+    _config_flags(launch, leave_out=("device",))
+    launch.add_argument("--device", default="auto", help="cpu, cuda:0, ... (default: the GPU with the shortest queue)")
+    _name_flags(launch)
+    cancel = _command(
+        actions,
+        "cancel",
+        commands.jobs_cancel,
+        "stop a run at its next step, with a checkpoint; or take it out of the queue",
+        "safeeraser jobs cancel demo-po-pd-s0-1a2b3c",
+    )
+    cancel.add_argument("run", help="a run's name")
+    cancel.add_argument("--force", action="store_true", help="kill it at once")
+    resume = _command(
+        actions,
+        "resume",
+        commands.jobs_resume,
+        "continue a stopped run in the background from its last checkpoint",
+        "safeeraser jobs resume demo-po-pd-s0-1a2b3c",
+    )
+    resume.add_argument("run", help="a run's name")
+
+
 def _command(group: Any, name: str, command: Callable, help: str, example: str) -> argparse.ArgumentParser:
     parser = group.add_parser(
         name, help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=f"example: {example}"
@@ -167,6 +204,9 @@ def _config_flags(
             help=f"{field.description}{shown}",
             **how,
         )
+        if NoneType in get_args(field.annotation) and field.default is not None:
+            off = {"dest": name, "action": "store_const", "const": None, "default": argparse.SUPPRESS}
+            parser.add_argument("--no-" + name.replace("_", "-"), help=f"no --{name.replace('_', '-')}", **off)
 
 
 def _name_flags(parser: argparse.ArgumentParser) -> None:

@@ -3,14 +3,19 @@
 import argparse
 import json
 import sys
+import time
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track as rich_track
+from rich.table import Table
 
-from safeeraser import stages, tables
+from safeeraser import jobs, stages, tables
 from safeeraser.config import ConfigError, RunConfig
 from safeeraser.data import health, predictions
 from safeeraser.errors import SafeEraserError
@@ -133,6 +138,52 @@ def data_import(options: argparse.Namespace) -> None:
         run.append(run.answers, rows)
     run.set_state("ready", stage="generate")
     out.print(f"answers: {run.answers} ({len(rows)} rows); next: safeeraser judge {run.name}", highlight=False)
+
+
+def jobs_list(options: argparse.Namespace) -> None:
+    found = jobs.every()
+    if options.json:
+        print(
+            json.dumps(
+                [asdict(job) | {"config": job.config and job.config.model_dump()} for job in found],
+                indent=1,
+                default=str,
+            )
+        )
+        return
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("Run", "Status", "Stage", "Step", "Place", "Device", "Since"):
+        table.add_column(column, overflow="fold")
+    for job in found:
+        step = f"{job.step}/{job.steps}" if job.step is not None else None
+        since = job.ended or job.started or job.created
+        when = since and time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
+        cells = (job.name, job.status, job.stage, step, job.place, job.device, when)
+        table.add_row(*("–" if cell is None else escape(str(cell)) for cell in cells))
+    out.print(table)
+    for job in found:
+        if job.status == "failed":
+            out.print(f"{job.name}: {job.message or f'see {job.log}'}", highlight=False, markup=False)
+
+
+def jobs_launch(options: argparse.Namespace) -> None:
+    queue, options.device = options.device, "cpu" if options.device == "cpu" else "auto"
+    device = None if queue == "auto" else queue
+    _say(jobs.launch(_config(options), name=options.name, force=options.force, device=device))
+
+
+def jobs_cancel(options: argparse.Namespace) -> None:
+    jobs.cancel(options.run, force=options.force)
+    _say(options.run)
+
+
+def jobs_resume(options: argparse.Namespace) -> None:
+    _say(jobs.resume(options.run))
+
+
+def _say(name: str) -> None:
+    job = jobs.watch(name)
+    out.print(f"{name}: {job.status}; log: {job.log}", highlight=False, markup=False, soft_wrap=True)
 
 
 def demo_build(options: argparse.Namespace) -> None:

@@ -84,13 +84,19 @@ class Run:
                     f"{run.folder} was made on other data than {config.data} holds now; add --force or a --name"
                 )
             return run
-        if run.folder.exists() and any(run.folder.iterdir()):
-            raise RunError(f"{run.folder} is not a run and not empty; choose another --name or empty it")
+        run.check_free()
         run.folder.mkdir(parents=True, exist_ok=True)
         facts = {"config": config.model_dump(), **_origin(), "data_hash": data_hash, "imported": imported}
         _write(file, facts)
         run.set_state("created")
         return run
+
+    def check_free(self) -> None:
+        """Raise RunError if the folder holds files of somebody else; those of a launch are there before its run."""
+        ours = {self.job.name, self.log_text.name, self.cancel.name, ".lock"}
+        found = (path.name for path in self.folder.iterdir()) if self.folder.exists() else ()
+        if any(name not in ours and not name.startswith(f".{self.job.name}.") for name in found):
+            raise RunError(f"{self.folder} is not a run and not empty; choose another --name or empty it")
 
     def delete(self) -> None:
         """Throw the run away; a kill in the middle leaves no half of it under its name."""
@@ -132,9 +138,17 @@ class Run:
 
     def set_state(self, status: str, **details: Any) -> None:
         """Say where the run is. status: created, running, ready (for the next stage), done, failed or interrupted."""
-        process = psutil.Process()
-        who = {"host": platform.node(), "boot": psutil.boot_time(), "pid": process.pid, "born": process.create_time()}
+        who = identity(psutil.Process())
         _write(self.folder / "state.json", {"status": status, "time": time.time(), **who, **details})
+
+    @property
+    def launched(self) -> dict[str, Any] | None:
+        """job.json: how the run was launched as a process of its own, None if it was not."""
+        return _read(self.job) if self.job.exists() else None
+
+    def save_launched(self, facts: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.job, facts)
 
     @property
     def scores(self) -> dict[str, Any] | None:
@@ -175,6 +189,16 @@ class Run:
                     f"{self.name} is being worked on by another process (pid {self.state.get('pid')})"
                 ) from None
             yield
+
+
+def identity(process: psutil.Process) -> dict[str, Any]:
+    """What tells a process from any other, a later one of its pid too: host, boot, pid, born (times in epoch s)."""
+    return {
+        "host": platform.node(),
+        "boot": psutil.boot_time(),
+        "pid": process.pid,
+        "born": process.create_time(),
+    }
 
 
 def every() -> list[Run]:

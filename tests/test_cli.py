@@ -20,7 +20,10 @@ from safeeraser.commands import SWEEPS
 from safeeraser.config import RunConfig
 from safeeraser.runs import Run, every
 
-RUN_FILES = ("answers.jsonl", "config.json", "log.jsonl", "scores.json", "state.json", "verdicts.jsonl")
+RUN_FILES = (
+    *("config.json", "state.json", "log.jsonl", "answers.jsonl", "verdicts.jsonl", "scores.json"),
+    *("looks.jsonl", "looks-verdicts.jsonl"),
+)
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
