@@ -118,6 +118,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
                 checkpoints.save(run, step, base, trainer)
     checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(base, folder))
     shutil.rmtree(run.checkpoints, ignore_errors=True)
+    if stop:
+        raise Interrupted("stopped after the last training step; the same command goes on from here")
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ COOKIE = "safeeraser_consent"
 SET_COOKIE = f"<script>document.cookie = '{COOKIE}=1; max-age=2592000; path=/; samesite=strict';</script>"
 
 
+def given() -> bool:
+    """Whether the reader agreed, in this session or within the last 30 days in this browser."""
+    return bool(st.session_state.get("consent")) or st.context.cookies.get(COOKIE) == "1"
+
+
 def ask() -> None:
-    """Stop here until the reader agreed, in this session or within the last 30 days in this browser."""
-    if st.session_state.get("consent"):
+    """Stop the page here until the reader agreed."""
+    if given():
         if st.session_state.pop("consent-is-new", False):
             st.html(SET_COOKIE, unsafe_allow_javascript=True)
-        return
-    if st.context.cookies.get(COOKIE) == "1":
-        st.session_state["consent"] = True
         return
     st.title("Before you start")
     st.markdown(

@@ -11,10 +11,9 @@ st.set_page_config(page_title="SafeEraser", page_icon=str(ASSETS / "logo.png"), 
 st.logo(str(ASSETS / "logo.svg"), icon_image=str(ASSETS / "logo.png"))
 style.apply()
 keys.listen()
-consent.ask()
-
 pages = {name: page(name) for name in PAGES}
-current = st.navigation(list(pages.values()))
+current = st.navigation(list(pages.values()), position="sidebar" if consent.given() else "hidden")
+consent.ask()
 name = next(name for name, candidate in pages.items() if candidate.title == current.title)
 state.restore(name)
 try:
