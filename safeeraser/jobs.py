@@ -105,6 +105,15 @@ def cancel(name: str, *, force: bool = False) -> None:
                 process.kill()
 
 
+def delete(name: str) -> None:
+    """Throw a run away that is the user's own and not active; raises JobError or RunError otherwise."""
+    run = find(name)
+    with launch_lock():
+        if (job := watch(name)).status in ACTIVE:
+            raise StillActiveError(f"{name} is {job.status}; cancel it first")
+        run.delete()
+
+
 def watch(name: str) -> Job:
     """What is known about a run; raises JobError if there is none of that name."""
     return watching.describe(find(name))
@@ -117,7 +126,8 @@ def every() -> list[Job]:
 
 def find(name: str) -> Run:
     """The folder of a run or of a launch that has not made its run yet; JobError if there is none of that name."""
-    for folder in (root() / name, EXAMPLES / name):
+    plain = Path(name).name == name and name != ".."
+    for folder in (root() / name, EXAMPLES / name) if plain else ():
         if watching.is_run(run := Run(folder)):
             return run
     known = ", ".join(job.name for job in every()) or "none"

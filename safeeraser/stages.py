@@ -47,7 +47,7 @@ def open_run(
     config: RunConfig, source: Source, *, name: str | None = None, force: bool = False, imported: str | None = None
 ) -> Run:
     """The run of this config, new or found."""
-    _check_judge(config.judge, source)
+    check_judge(config.judge, source)
     return Run.create(config, data_hash=source.hash, name=name, force=force, imported=imported)
 
 
@@ -89,7 +89,7 @@ def generate(run: Run, source: Source, progress: Reporter | None = None) -> None
 def judge(run: Run, source: Source, name: str) -> None:
     """Grade the answers, and the looks along training, that this judge has not graded yet."""
     grader = judges.get(name)
-    _check_judge(name, source)
+    check_judge(name, source)
     with _working(run, "judge"):
         for answers, verdicts in ((run.answers, run.verdicts), (run.looks, run.looks_verdicts)):
             _grade(run, source, grader, answers=answers, verdicts=verdicts)
@@ -220,7 +220,7 @@ def _verdicts(run: Run, judge: str, table: Path | None = None) -> list[dict]:
     return [row for row in run.rows(table or run.verdicts) if row["judge"] == judge]
 
 
-def _check_judge(name: str, source: Source) -> None:
+def check_judge(name: str, source: Source) -> None:
     """The demo judge would leave every answer of another data set unscored; say so before any work."""
     first = next((record.forget[0] for record in source.dataset.records if record.forget), None)
     if name == "demo" and first is not None and world.read(first.answer) is None:
@@ -241,6 +241,7 @@ def _working(run: Run, stage: str, *, after: str = "ready") -> Iterator[None]:
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             message = str(error) or type(error).__name__
-            run.set_state("interrupted" if stopped else "failed", stage=stage, message=message)
+            reached = {key: value for key, value in run.state.items() if key in ("step", "steps")}
+            run.set_state("interrupted" if stopped else "failed", stage=stage, message=message, **reached)
             raise
         run.set_state("done" if before == "done" else after, stage=stage)

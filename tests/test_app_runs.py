@@ -272,7 +272,7 @@ def test_a_running_run_can_be_cancelled_and_then_only_stopped_by_force(
     press(app, "Force stop")
     assert asked == [("at-work", False), ("at-work", True)]
     with pytest.raises(jobs.StillActiveError, match="cancel it first"):
-        run_view.delete("at-work")
+        jobs.delete("at-work")
 
 
 def test_an_example_run_shows_all_and_cannot_be_changed(runs_folder: Path):
@@ -289,7 +289,7 @@ def test_a_run_is_deleted_only_after_a_second_question(runs_folder: Path):
     assert run.folder.exists()
     assert "mine and all in its folder" in words(app).replace("**", "")
     assert "Delete for good" in buttons(app)
-    run_view.delete("mine")
+    jobs.delete("mine")
     assert not run.folder.exists()
 
 

@@ -50,7 +50,7 @@ def preview(config: RunConfig, name: str | None) -> Plan | None:
     source = reading.source(config.data)
     try:
         check_model(config.model)
-        stages._check_judge(config.judge, source)
+        stages.check_judge(config.judge, source)
         told = plan.plan(config, source, name=name)
     except SafeEraserError as error:
         refused(error)

@@ -115,7 +115,7 @@ def _ask_to_delete(name: str) -> None:
     with st.container(horizontal=True):
         if st.button("Delete for good", key="delete-really", type="primary"):
             try:
-                delete(name)
+                jobs.delete(name)
             except SafeEraserError as error:
                 st.error(escape_markdown(str(error)))
                 return
@@ -123,15 +123,6 @@ def _ask_to_delete(name: str) -> None:
             st.rerun()
         if st.button("Keep it", key="delete-not"):
             st.rerun()
-
-
-def delete(name: str) -> None:
-    """Throw a run away that is the user's own and not active; raises JobError or RunError otherwise."""
-    run = jobs.find(name)
-    with jobs.launch_lock():
-        if (job := jobs.watch(name)).status in ACTIVE:
-            raise jobs.StillActiveError(f"{name} is {job.status}; cancel it first")
-        run.delete()
 
 
 def training(name: str, *, active: bool) -> None:
