@@ -1,3 +1,18 @@
+"""Judge audit: people label a random sample blind, and their labels say how far the judge can be trusted."""
+
 import streamlit as st
 
-st.title("judge_audit")
+from safeeraser.ui import audit_results, auditing, state
+
+view = st.session_state["view"]
+st.title("Judge audit")
+sample = auditing.choose(view)
+st.caption(
+    f"Label {len(sample.drawn):,} of {len(sample.rows):,} {view.split} answers graded by `{view.judge}`, without "
+    "seeing its verdicts. Drawn by seed: a larger sample adds to a smaller one."
+)
+if state.select("Show", ("Label", "Results"), "show", widget=st.segmented_control, required=True) == "Label":
+    auditing.draw(view, sample)
+else:
+    st.header("Results")
+    audit_results.draw(view, sample)

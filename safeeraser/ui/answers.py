@@ -70,9 +70,11 @@ def card(
         st.caption(f"Judge `{judge}`: {escape_markdown(reply)}")
 
 
-def show(text: str, *, against: str | None = None) -> None:
+def show(text: str, *, against: str | None = None, plain: bool = False) -> None:
     """A model's answer or a stored text: plain, with its refusal phrase marked, or with what changed."""
-    if against is not None and against != text:
+    if plain:
+        body = escape(text)
+    elif against is not None and against != text:
         body = "".join(_piece(kind, words) for words, kind in results.differences(against, text))
     else:
         body = _marked(text)

@@ -1,13 +1,15 @@
-"""The tables of the Metrics page: every run's scores with interval and n, methods over their seeds, downloads."""
+"""The tables of the Metrics page: runs with intervals and n, methods over their seeds, downloads, the paper's."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from safeeraser import tables
+from safeeraser import paper, tables
 from safeeraser.charts.words import labels, method_name, numbers, ordered, percent, score_of, wording, written
-from safeeraser.ui import plots
+from safeeraser.ui import plots, scoring, state
+from safeeraser.ui.answers import escape_markdown
 from safeeraser.ui.scoring import Row
 
 FORMS: dict[str, tuple[str, str, Callable[[Sequence[dict]], str]]] = {
@@ -18,15 +20,23 @@ FORMS: dict[str, tuple[str, str, Callable[[Sequence[dict]], str]]] = {
 
 
 def by_run(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
-    """One line a run; a cell is `31.8 [22.7, 41.1]` in percent, and n stands in the column's name where all share it."""
+    """One line a run; a cell is `31.8 [22.7, 41.1]` in percent, and a column's name has the n that all share."""
     runs = ordered(rows)
-    table = {"Method": labels(runs), "PD weight": [row["pd"] or None for row in runs], "Seed": [r["seed"] for r in runs]}
+    table = {
+        "Method": labels(runs),
+        "PD weight": [_weight(row["pd"]) for row in runs],
+        "Seed": [r["seed"] for r in runs],
+    }
     for title, metric in columns.items():
         scores = [score_of(row, metric) for row in runs]
         counts = {score["n"] for score in scores if score["value"] is not None}
         shared = f" (n = {counts.pop():,})" if len(counts) == 1 else ""
         table[f"{title}{shared}"] = [_cell(score, with_n=not shared) for score in scores]
     return pd.DataFrame(table)
+
+
+def _weight(pd: float) -> str:
+    return f"{pd:g}" if pd else "–"
 
 
 def _cell(score: Mapping, *, with_n: bool) -> str:
@@ -46,7 +56,7 @@ def by_method(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
     varying = [at for at in range(len(tables.CONTEXT)) if len({one.context[at] for one in found}) > 1]
     return pd.DataFrame(
         {tables.CONTEXT[at].capitalize(): one.context[at] for at in varying}
-        | {"Method": method_name(one.method), "PD weight": one.pd or None, "Runs": one.runs}
+        | {"Method": method_name(one.method), "PD weight": _weight(one.pd), "Runs": one.runs}
         | {title: _mean(one.cells.get(metric), one.runs) for title, metric in columns.items()}
         for one in found
     )
@@ -72,18 +82,50 @@ def every_number(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def draw(table: pd.DataFrame, *, what: str) -> None:
+def draw_all(rows: Sequence[Row]) -> None:
+    """The tables of `tables.TABLES`, by run or by method, and their downloads."""
+    means = state.toggle("Mean over seeds", "means", help="One line a method: mean ± sample standard deviation")
+    for title, columns in tables.TABLES.items():
+        st.subheader(title)
+        _draw((by_method if means else by_run)(rows, columns), what=title)
+    how = "Mean ± sample standard deviation over runs" if means else "With 95 % intervals"
+    st.caption(f"In percent, official val. {how}. {scoring.stands_on(rows, 'sarr')}")
+    _downloads(rows)
+
+
+def draw_paper() -> None:
+    """The published numbers, on their own."""
+    st.warning(
+        "Measured on LLaVA-1.5 with the SafeEraser data set and GPT-4o as judge. **Never comparable with the demo "
+        "world**, nor with other data, another judge or other decoding.",
+        icon=":material/warning:",
+    )
+    table = paper.paper_table()
+    first = ["Method", "Model", "SARR (%)"]
+    _draw(
+        table[[*first, *table.columns.difference(first, sort=False)]], what="The published numbers, with their source"
+    )
+    st.caption(
+        f"In percent. Source: {escape_markdown(paper.SOURCE)}. \\[N\\]: read in a note about the paper, one step "
+        "removed from it; no n and no intervals there."
+    )
+
+
+def _draw(table: pd.DataFrame, *, what: str) -> None:
     """Show a table whose method stays in sight while the rest scrolls."""
-    pinned = {"Method": st.column_config.TextColumn(pinned=True), "PD weight": st.column_config.NumberColumn()}
-    st.dataframe(table, hide_index=True, column_config=pinned, alt=f"{what}: {len(table)} lines, in percent.")
+    columns: Any = {name: st.column_config.NumberColumn(format="%.1f") for name in table.select_dtypes("float")}
+    columns["Method"] = st.column_config.TextColumn(pinned=True)
+    st.dataframe(table, hide_index=True, column_config=columns, alt=f"{what}: {len(table)} lines, in percent.")
 
 
-def downloads(rows: Sequence[Row]) -> None:
+def _downloads(rows: Sequence[Row]) -> None:
     """Methods over their seeds in three forms, and every number of every run."""
     plain = [dict(row) for row in rows]
     with st.container(horizontal=True):
         for form, (file, mime, write) in FORMS.items():
-            st.download_button(f"Methods: {form}", write(plain), file, mime, on_click="ignore", icon=":material/download:")
+            st.download_button(
+                f"Methods: {form}", write(plain), file, mime, on_click="ignore", icon=":material/download:"
+            )
         every = plots.csv(every_number(rows))
         st.download_button(
             "Every number: CSV", every, "every-score.csv", "text/csv", on_click="ignore", icon=":material/download:"

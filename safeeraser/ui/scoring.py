@@ -1,13 +1,12 @@
 """The score rows of the Metrics page: which runs, by the header's judge, what stands behind a number, and baselines."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
 
 from safeeraser import charts, metrics, runs, stages
-from safeeraser.charts.words import labels, ordered, percent, wording, written
+from safeeraser.charts.words import labels, ordered, percent, score_of, wording, written
 from safeeraser.errors import SafeEraserError
 from safeeraser.runs import Run
 from safeeraser.tables import METHOD_ORDER
@@ -19,11 +18,14 @@ Row = Mapping[str, Any]
 
 VAL_METRICS = [name for name, metric in metrics.METRICS.items() if metric.split == "val"]
 MOST = 12  # runs that are shown when none is chosen
+CLEAN = "Clean val is val without every record whose picture or question occurs in train too."
 NOT_ANSWERED = "refuses,gibberish,off topic"
 # What a model that refuses everything would score, as far as that follows from the metric alone.
-ALWAYS_REFUSE = dict.fromkeys(("rr_efficacy", "rr_generality", "sarr", "sarr_seen", "sarr_unseen", "sarr_refusal"), 100)
-ALWAYS_REFUSE |= dict.fromkeys(("asr_efficacy", "asr_generality", "sarr_gibberish", "sarr_off_topic"), 0)
-ALWAYS_REFUSE |= dict.fromkeys(("retain_accuracy", "specificity"), 0)
+ALWAYS_REFUSE: dict[str, int] = {
+    **dict.fromkeys(("rr_efficacy", "rr_generality", "sarr", "sarr_seen", "sarr_unseen", "sarr_refusal"), 100),
+    **dict.fromkeys(("asr_efficacy", "asr_generality", "sarr_gibberish", "sarr_off_topic"), 0),
+    **dict.fromkeys(("retain_accuracy", "specificity"), 0),
+}
 
 
 class Absent(NamedTuple):
@@ -93,6 +95,13 @@ def best_known(view: View) -> list[str]:
     return list(dict.fromkeys([*pair, *firsts.values()]))[:MOST]
 
 
+def why_nothing(view: View) -> str:
+    """Why there is nothing to show, and what to do."""
+    if not view.runs:
+        return f"No run has answers on {view.data!r} yet. Launch one: it makes the base model's run as well."
+    return "No judge graded both A and B. Choose another pair, or grade both: `safeeraser judge RUN --judge rules`."
+
+
 def score_rows(view: View, names: Iterable[str]) -> tuple[list[Row], list[Absent]]:
     """The runs' score rows by the header's judge, and the runs that have none with the reason."""
     rows: list[Row] = []
@@ -116,22 +125,18 @@ def _row(run: Run, view: View) -> Row | str:
     saved = reading.scores(run)
     if saved is None:
         return f"not scored yet; `safeeraser score {run.name}`"
-    if saved["judge"] == judge and "by_category" in saved:
+    if saved["judge"] == judge:
         return saved
     if judge not in reading.judges(run):
         return f"scored by `{saved['judge']}`; {how_to_grade(run, judge)}"
-    scored = _scored(str(run.folder), judge, _answer_stamps(run), view.source)
-    return {"by_category": scored["by_category"], **saved} if saved["judge"] == judge else scored
+    # A run's folder keeps the scores by its own judge only.
+    stamps = [reading.stamp(path) for path in (run.answers, run.verdicts)]
+    return _scored(str(run.folder), judge, stamps, view.source)
 
 
 @st.cache_data(max_entries=64, show_spinner="Scoring the verdicts")
 def _scored(folder: str, judge: str, stamps: Any, _source: stages.Source) -> dict[str, Any]:
-    """A row by a judge whose scores are not kept in the run's folder, or by categories that an older one lacks."""
-    return stages.score(Run(Path(folder)), _source, judge)
-
-
-def _answer_stamps(run: Run) -> list:
-    return [reading.stamp(path) for path in (run.answers, run.verdicts)]
+    return stages.score(reading.at(folder), _source, judge)
 
 
 def how_to_grade(run: Run, judge: str) -> str:
@@ -145,42 +150,43 @@ def how_to_grade(run: Run, judge: str) -> str:
 def say_absent(absent: Sequence[Absent], judge: str | None) -> None:
     if absent:
         lines = "\n".join(f"- {escape_markdown(one.label)}: {one.why}" for one in absent)
-        many = f"{len(absent)} run{'s have' if len(absent) > 1 else ' has'}"
-        st.warning(f"{many} no scores by the judge `{judge}` and not shown:\n\n{lines}")
+        many, be = (f"{len(absent)} runs have", "are") if len(absent) > 1 else ("1 run has", "is")
+        st.warning(f"{many} no scores by the judge `{judge}` and {be} not shown:\n\n{lines}")
 
 
-def warn_of_mixed(rows: Sequence[Row], names: Sequence[str]) -> None:
+def warn_of_mixed(rows: Sequence[Row], names: Iterable[str]) -> None:
     """Why the numbers below may not compare."""
     if found := charts.mixed(rows, names):
         st.warning("\n".join(f"- {escape_markdown(sentence)}" for sentence in found), icon=":material/warning:")
 
 
-def stands_on(rows: Iterable[Row], metric: str, *, clean: bool = False) -> str:
-    """On what a metric of these rows stands, in words."""
+def stands_on(rows: Iterable[Row], *names: str, clean: bool = False) -> str:
+    """On what these metrics of the rows stand, in words."""
     rows = list(rows)
-    group = "metrics_clean_val" if clean else "metrics"
-    scores = [row.get(group, {}).get(metric, {}) for row in rows]
-    counts = sorted({score["n"] for score in scores if score.get("value") is not None})
-    if not counts:
-        return "No run here has a value."
-    answers = " or ".join(f"{count:,}" for count in counts)
-    unscored = sum(score.get("unscored", 0) for score in scores if score.get("value") is not None)
-    how = "; ".join(sorted({f"judge {row['judge']}, {row['decoding']}" for row in rows}))
-    return escape_markdown(
-        f"n = {answers} answers a run, {unscored:,} unscored in all. Intervals: 95 %, resampled by picture. {how}."
-    )
+    counts = [f"{wording(name).name}: {_counted(rows, name, clean)}." for name in names]
+    judges, decodings = ({str(row[part]) for row in rows} for part in ("judge", "decoding"))
+    made = f"Judge: {', '.join(sorted(judges))}. Decoding: {', '.join(sorted(decodings))}."
+    return escape_markdown(f"{' '.join(counts)} Intervals: 95 %, resampled by picture. {made}")
+
+
+def _counted(rows: Iterable[Row], metric: str, clean: bool) -> str:
+    scores = [score_of(row, metric, clean=clean) for row in rows]
+    known = [score for score in scores if score["value"] is not None]
+    counts = " or ".join(f"{count:,}" for count in sorted({score["n"] for score in known}))
+    unscored = sum(score["unscored"] for score in known)
+    return f"n = {counts} answers a run, {unscored:,} unscored in all" if known else "no run here has a value"
 
 
 def baselines(rows: Iterable[Row]) -> list[str]:
     """What the trivial baselines score, and which methods do no better, in Markdown."""
     found = ordered(rows)
-    scores = [(row, name, row["metrics"].get("sarr", {})) for row, name in zip(found, labels(found), strict=True)]
-    known = [(row, name, score) for row, name, score in scores if score.get("value") is not None]
+    scores = [(row, name, score_of(row, "sarr")) for row, name in zip(found, labels(found), strict=True)]
+    known = [(row, name, score) for row, name, score in scores if score["value"] is not None]
     bases = [f"{written(percent(score))} % (n = {score['n']:,})" for row, _, score in known if row["method"] == "base"]
     base = f"**Base model**, nothing unlearned: SARR {'; '.join(bases)}." if bases else ""
     refuse = "**Always refuse**, a model that refuses everything: RR 100, ASR 0, SARR 100, without any unlearning."
     same = [escape_markdown(name) for _, name, score in known if (score["high"] or score["value"]) >= 1]
-    worse = f"**No better than that on SARR** (100 %, or within its interval): {', '.join(same)}." if same else ""
+    worse = f"**No better than that on SARR** (100 %, or within its interval): {'; '.join(same)}." if same else ""
     return [sentence for sentence in (base, refuse, worse) if sentence]
 
 
@@ -189,6 +195,18 @@ def add_always_refuse(chart: charts.Chart, metric: str) -> charts.Chart:
     if chart.choices and metric in ALWAYS_REFUSE:
         chart.figure.add_hline(y=ALWAYS_REFUSE[metric], line={"dash": "dash", "color": "#767676", "width": 1.5})
     return chart
+
+
+def refuse_line(metric: str) -> str:
+    if metric not in ALWAYS_REFUSE:
+        return ""
+    return f" Dashed line: a model that always refuses, {ALWAYS_REFUSE[metric]} %."
+
+
+def opens(metric: str) -> str:
+    """What a click in a chart of this metric opens, in words."""
+    items = ITEMS[metric]
+    return f"Open the {items.split} {items.set} answers that are: {items.outcomes.replace(',', ', ')}"
 
 
 def name_of(metric: str) -> str:
@@ -204,9 +222,32 @@ def open_items(run: str, metric: str, *, category: str | None = None) -> None:
     state.go("browse", b=run, split=items.split, set=items.set, outcome=items.outcomes, category=category)
 
 
+def open_part(key: str) -> None:
+    """Open what stands behind `run|metric`."""
+    run, metric = key.rsplit("|", 1)
+    open_items(run, metric)
+
+
+def open_of_val(key: str, metric: str) -> None:
+    """Open what stands behind `run|official` or `run|clean`: the answers on official val."""
+    open_items(key.rsplit("|", 1)[0], metric)
+
+
+def open_category(key: str, metric: str) -> None:
+    """Open what stands behind `run|category`."""
+    run, category = key.rsplit("|", 1)
+    open_items(run, metric, category=category)
+
+
 def open_pair(run: str) -> None:
     """Compare a run with the base on safe pictures."""
     state.go("compare", b=run, split="val", set="decouple")
+
+
+def open_look(view: View, key: str) -> None:
+    """Compare the run of `label|step`, where a slider shows each step, with the base."""
+    label = key.rsplit("|", 1)[0]
+    open_pair(next(name for name, found in view.labels.items() if found == label))
 
 
 def looks(view: View, names: Iterable[str]) -> tuple[dict[str, list[dict]], list[str]]:
@@ -229,4 +270,13 @@ def looks(view: View, names: Iterable[str]) -> tuple[dict[str, list[dict]], list
 
 @st.cache_data(max_entries=64, show_spinner="Scoring the answers along training")
 def _looks(folder: str, judge: str, stamps: Any, _source: stages.Source) -> list[dict[str, Any]]:
-    return stages.looks(Run(Path(folder)), _source, judge)
+    return stages.looks(reading.at(folder), _source, judge)
+
+
+def say_without_looks(without: Sequence[str], judge: str | None) -> None:
+    if without:
+        st.info(
+            f"No scores along training: {', '.join(map(escape_markdown, without))}. Looks are taken while a run "
+            "trains: launch one again with `look_every` set (40 steps in the demo preset). Looks that no judge has "
+            f"graded yet: `safeeraser judge RUN --judge {judge}`."
+        )
