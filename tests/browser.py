@@ -52,6 +52,7 @@ class Server:
 
     def start(self) -> "Server":
         with socket.socket() as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a stopped server's port, started again
             free.bind(("127.0.0.1", self.port))
             self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from safeeraser import stages
+from safeeraser.config import RunConfig
 from safeeraser.runs import Run
 from safeeraser.ui import media, reading, state
 
@@ -83,9 +84,15 @@ def _default_pair(runs: dict[str, Run]) -> tuple[str | None, str | None]:
         (name for name, config in settings.items() if config.trains),
         key=lambda name: (settings[name].method != "po", settings[name].pd, settings[name].seed),
     )
-    b = next(iter(trained), None)
-    own_base = settings[b].base().run_name() if b else None
-    return (own_base if own_base in bases else next(iter(bases), None)), b
+    pairs = [(_base_of(settings[name], bases), name) for name in trained]
+    graded = (pair for pair in pairs if _common_judges(runs, *pair))
+    return next(graded, next(iter(pairs), (next(iter(bases), None), None)))
+
+
+def _base_of(config: RunConfig, bases: list[str]) -> str | None:
+    """The base run that answers the same questions, else any."""
+    own = config.base().run_name()
+    return own if own in bases else next(iter(bases), None)
 
 
 def _common_judges(runs: dict[str, Run], *names: str | None) -> list[str]:

@@ -21,18 +21,17 @@ def picture(path: Path | None, *, harmful: bool, category: str, where: str, widt
 
     where: what makes this place on the page unique. The alternative text names the category, never the scene.
     """
+    hidden = harmful and path is not None and not revealed(path)
+    stamp = _stamp(path) if path else None
+    data = (_preview if hidden else _original)(str(path), stamp) if stamp else None
+    kind = "harmful" if harmful else "safe"
     if path is None:
         st.info("The picture file is missing.", icon=":material/image_not_supported:")
-        return
-    hidden = harmful and not revealed(path)
-    stamp = _stamp(path)
-    data = (_preview if hidden else _original)(str(path), stamp) if stamp else None
-    if data is None:
+    elif data is None:
         st.info("The picture file cannot be read.", icon=":material/broken_image:")
-        return
-    kind = "harmful" if harmful else "safe"
-    st.image(data, width=width, alt=f"{kind} picture, {category}{', hidden' if hidden else ''}")  # pyright: ignore
-    if hidden:
+    else:
+        st.image(data, width=width, alt=f"{kind} picture, {category}{', hidden' if hidden else ''}")  # pyright: ignore
+    if hidden:  # also where the file cannot be read: the texts that belong to it are folded with it
         st.button(
             "Reveal",
             key=f"key-reveal-{where}",
@@ -43,7 +42,8 @@ def picture(path: Path | None, *, harmful: bool, category: str, where: str, widt
 
 
 def revealed(path: Path | None) -> bool:
-    return path is not None and str(path) in st.session_state.get("revealed", set())
+    """Whether the reader revealed this picture; an item without one has nothing to press, so nothing is hidden."""
+    return path is None or str(path) in st.session_state.get("revealed", set())
 
 
 def reveal(path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the pages read, kept as long as the files stay as they are. Filters are never cached, only reads."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,11 @@ def at(folder: str) -> Run:
 
 
 def facts(run: Run) -> dict[str, Any]:
+    """config.json and, as "settings", the config. Read only: all sessions share it."""
     return _facts(str(run.folder), stamp(run.folder / "config.json"))
 
 
-@st.cache_data(max_entries=1024, show_spinner=False)
+@lru_cache(maxsize=1024)  # asked hundreds of times a rerun: Streamlit's caches take longer than the rest of it
 def _facts(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
     run = Run(Path(folder))
     return run.facts | {"settings": run.config}
