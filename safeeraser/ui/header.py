@@ -47,15 +47,15 @@ def draw() -> View:
     """Draw the header and keep what it says in the address."""
     found = reading.all_runs()
     data_sets = list(dict.fromkeys(["demo", *(reading.facts(run)["settings"].data for run in found.values())]))
-    with st.container(key="header", border=True, horizontal=True, vertical_alignment="bottom"):
-        data = state.select("Data set", data_sets, "data", resets=("a", "b", "judge", "item", "page"), width=150)
+    with st.container(key="header", border=True, horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        data = state.select("Data set", data_sets, "data", resets=("a", "b", "judge", "item", "page"), width=120)
         split = state.select(
             "Split",
             SPLITS,
             "split",
             resets=("item", "page"),
             help="val is held out: no picture of it was trained on",
-            width=115,
+            width=100,
         )
         runs = {
             name: run
@@ -64,11 +64,11 @@ def draw() -> View:
         }
         labels = reading.labels(runs)
         a, b = _default_pair(runs)
-        pair = {"format_func": labels.get, "resets": ("judge",), "width": 215}
+        pair = {"format_func": labels.get, "resets": ("judge",), "width": 190}
         first = state.select("A: base", list(runs), "a", default=a, **pair)
         second = state.select("B: run", list(runs), "b", default=b, **pair)
         judges = _common_judges(runs, first, second)
-        judge = state.select("Judge", judges, "judge", help="Judges that graded both runs", width=125)
+        judge = state.select("Judge", judges, "judge", help="Judges that graded both runs", width=110)
         view = View(data, split, runs.get(first), runs.get(second), judge, runs, labels)
         _say_n(view)
         _more()
@@ -102,12 +102,12 @@ def _common_judges(runs: dict[str, Run], *names: str | None) -> list[str]:
 
 def _say_n(view: View) -> None:
     if view.a is None or view.b is None or view.judge is None:
-        st.metric("n", "–", width=90, help="No pair of runs with answers by one judge")
+        st.metric("n", "–", width=80, help="No pair of runs with answers by one judge")
         return
     both = reading.pair(view.a, view.b, view.judge)
     n = len(both.rows[both.rows["split"] == view.split])
     alone = f"; {both.unpaired:,} answers, of either split, only one of the runs has" if both.unpaired else ""
-    st.metric("n", f"{n:,}", width=90, help=f"answers of both runs to the same questions on {view.split}{alone}")
+    st.metric("n", f"{n:,}", width=80, help=f"answers of both runs to the same questions on {view.split}{alone}")
 
 
 def _more() -> None:
