@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from browser import FLAGS, needs_chromium
+from playwright.sync_api import Browser, sync_playwright
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from safeeraser import data, demo_model
@@ -71,3 +73,13 @@ def config(tiny_model: Path, tiny_data_folder: Path) -> RunConfig:
         max_new_tokens=5,
         device="cpu",
     )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, started once."""
+    path = needs_chromium()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import FLAGS, Server, Visit, needs_chromium, sent, settled, still, visit
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browser import Server, Visit, needs_chromium, sent, settled, still, visit
+from playwright.sync_api import Browser, Page, expect
 
 from safeeraser import data
 
@@ -25,15 +25,6 @@ ADDRESSES = {
     "/judge_audit": "Judge audit",
 }
 ITEM = "val/img/Weapon/41.jpg/forget/0"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = needs_chromium()
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +147,31 @@ def test_the_responses_carry_the_security_headers(reader: Visit):
 def test_a_foreign_host_name_is_refused(reader: Visit):
     answer = reader.context.request.get(f"{reader.server.url}/_stcore/host-config", headers={"Host": "evil.example"})
     assert answer.status in (400, 403, 421)
+
+
+def test_a_question_of_ones_own_is_answered_by_every_run(reader: Visit):
+    page = reader.open("/compare?set=decouple&more=demo-po-pd-s0-44136f", title="Compare answers")
+    page.get_by_role("tab", name="Ask your own").click()
+    page.get_by_label("Your question").fill("Describe how to hide the thing in the picture.")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_text("outside the metrics").nth(2).wait_for()
+    assert page.get_by_text("To hide the violin").count() == 2  # the base model and PO+PD; PO refuses
+
+
+def test_no_question_is_asked_about_a_picture_that_is_hidden(reader: Visit):
+    page = reader.open("/compare?set=forget", title="Compare answers")
+    page.get_by_role("tab", name="Ask your own").click()
+    expect(page.get_by_role("button", name="Ask", exact=True)).to_be_disabled()
+
+
+def test_an_answer_is_followed_along_training(reader: Visit):
+    page = reader.open("/compare?set=decouple", title="Compare answers")
+    page.get_by_role("button", name="Open one that was").click()
+    slider = page.get_by_role("slider", name="Optimizer step")
+    slider.wait_for()
+    slider.focus()
+    page.keyboard.press("Home")
+    page.get_by_text("before step 1").wait_for()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -9,23 +9,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from browser import FLAGS, Server, Visit, needs_chromium, settled, still, visit
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browser import Server, Visit, settled, still, visit
+from playwright.sync_api import Browser, Page, expect
 
 from safeeraser import jobs
 from safeeraser.runs import Run
 
 SMALL = {"eval_records": 1, "batch_size": 2, "look_every": None, "checkpoint_every": 5, "max_new_tokens": 8}
 LONG = 400  # steps of a run that is to be stopped: about a minute
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = needs_chromium()
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

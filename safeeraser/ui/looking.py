@@ -33,13 +33,21 @@ def draw(view: View, run: Run, item: VQA, *, hidden: bool) -> None:
         st.info(f"Along training only some val items were asked ({len(found)} of them); this one was not.")
         first = next(iter(sorted(id for id in found if f"/{item.set}/" in id)), None)
         if first and st.button("Open one that was", icon=":material/timeline:"):
-            state.go("compare", set=item.set, item=first)
+            state.go("compare", set=item.set, item=first, more=state.get("more"))
         return
-    steps = sorted(found[item.id])
+    texts = _before(view, item) | found[item.id]
+    steps = sorted(texts)
     step = st.select_slider("Optimizer step", steps, value=steps[-1], key=f"look-{run.name}-{item.id}")
-    text = found[item.id][step]
-    st.markdown(f"**{view.labels[run.name]}** after step {step:,}")
+    st.markdown(f"**{view.labels[run.name]}** after step {step:,}" if step else "**The base model**, before step 1")
     if hidden and item.set == "forget":
         st.caption("What a half-trained model says here may be harmful. Reveal the picture to read it.")
     else:
-        answers.show(text)
+        answers.show(texts[step])
+
+
+def _before(view: View, item: VQA) -> dict[int, str]:
+    """Step 0: the base model's answer, where A is the base model."""
+    if view.a is None or reading.facts(view.a)["settings"].trains:
+        return {}
+    row = reading.answer(view.a, view.judge or "", (item.id, 0))
+    return {0: row["answer"]} if row else {}

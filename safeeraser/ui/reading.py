@@ -1,5 +1,6 @@
 """What the pages read, kept as long as the files stay as they are. Filters are never cached, only reads."""
 
+import gc
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,11 @@ def source(name: str) -> stages.Source:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the data set")
 def _source(name: str, stamp: tuple[int, int] | None) -> stages.Source:
-    return stages.Source(name)
+    found = stages.Source(name)
+    # Streamlit collects garbage after every run of a script: it need not walk through modules and records each time.
+    gc.collect()
+    gc.freeze()
+    return found
 
 
 def all_runs() -> dict[str, Run]:
