@@ -202,6 +202,40 @@ def test_a_broken_run_is_named_and_the_page_stays(open_page: Open, runs_folder: 
     assert "verdicts.jsonl" in app.error[0].value
 
 
+@pytest.mark.parametrize("file", ["config.json", "scores.json", "state.json", "job.json"])
+@pytest.mark.parametrize("name", PAGES)
+def test_one_broken_run_closes_no_page(open_page: Open, runs_folder: Path, name: str, file: str):
+    shutil.copytree(EXAMPLES / "demo-ga-s0-096b66", runs_folder / "broken")
+    (runs_folder / "broken" / file).write_text("{", encoding="utf-8")
+    app = open_page(name)
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize("text", ["![](http://example.com/x.png)", "<script>", "../../etc/passwd", "-1", "999"])
+def test_a_hostile_address_does_no_harm(open_page: Open, text: str):
+    for name in PAGES:
+        names = (
+            "data",
+            "a",
+            "b",
+            "judge",
+            "split",
+            "set",
+            "category",
+            "outcome",
+            "item",
+            "record",
+            "page",
+            "seed",
+            "run",
+        )
+        app = open_page(name, **dict.fromkeys(names, text), settings=text, copy=text, section=text)
+        assert not app.exception
+        assert "![](" not in words(app)
+        assert "<script>" not in words(app).replace("\\<script\\>", "")
+
+
 def test_the_preview_of_a_harmful_picture_has_no_detail():
     from safeeraser.ui import media
 

@@ -125,7 +125,7 @@ def move(rows: pd.DataFrame) -> tuple[str, int] | None:
     asked = state.get("item")
     asked = asked if "#" in asked or not asked else f"{asked}#0"
     if asked and asked not in keys:
-        st.warning(f"{asked} does not pass these filters, so the first that does is shown.")
+        st.warning(f"{answers.escape_markdown(asked)} does not pass these filters, so the first that does is shown.")
     place = keys.index(asked) if asked in keys else 0
     with st.container(horizontal=True, vertical_alignment="center"):
         _step("Previous (k)", "key-previous", keys, place - 1, ":material/chevron_left:")

@@ -41,10 +41,15 @@ def _source(name: str, stamp: tuple[int, int] | None) -> stages.Source:
 
 
 def all_runs() -> dict[str, Run]:
-    """Every run by name, the user's own before an example run of the same name."""
+    """Every run by name, the user's own before an example run of the same name; one that is broken is named instead."""
     found: dict[str, Run] = {}
     for run in runs.every():
-        found.setdefault(run.name, run)
+        try:
+            facts(run)
+        except SafeEraserError as error:
+            st.warning(f"A run is left out. {error}", icon=":material/folder_off:")
+        else:
+            found.setdefault(run.name, run)
     return found
 
 
@@ -64,8 +69,12 @@ def _facts(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
 
 
 def scores(run: Run) -> dict[str, Any] | None:
-    """The run's score row, None until it is scored."""
-    return _scores(str(run.folder), stamp(run.folder / "scores.json"))
+    """The run's score row, None until it is scored and where it cannot be read, which is said."""
+    try:
+        return _scores(str(run.folder), stamp(run.folder / "scores.json"))
+    except SafeEraserError as error:
+        st.warning(f"No scores of {run.name}: {error}", icon=":material/folder_off:")
+        return None
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from safeeraser.ui.answers import escape_markdown
 from safeeraser.ui.pages import page
 
 SHARED = ("data", "split", "a", "b", "judge")
@@ -83,7 +84,8 @@ def select(
     asked = get(name)
     fallback = default if default in options else next(iter(options), None)
     if asked and asked not in options:
-        st.warning(f"{label}: {asked!r} is not here any more, so {fallback!r} is shown.")
+        said = escape_markdown(f"{asked!r} is not here any more, so {fallback!r} is shown.")
+        st.warning(f"{label}: {said}")
         put(**{name: None})
     value = asked if asked in options else fallback
     return widget(label, options, **_bound(name, value, resets, lambda chosen: chosen or ""), **how)
@@ -91,7 +93,11 @@ def select(
 
 def several(label: str, options: Sequence[str], name: str, *, resets: Sequence[str] = (), **how: Any) -> list[str]:
     """Any number of the options; none chosen means all."""
-    asked = [value for value in get(name).split(",") if value in options]
+    wanted = [value for value in get(name).split(",") if value]
+    asked = [value for value in wanted if value in options]
+    if absent := [value for value in wanted if value not in options]:
+        st.warning(f"{label}: {escape_markdown(', '.join(absent))} is not one of these and is left out.")
+        put(**{name: ",".join(asked)})
     return st.multiselect(label, options, **_bound(name, asked, resets, ",".join), **how)
 
 
