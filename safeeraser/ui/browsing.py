@@ -16,7 +16,7 @@ from safeeraser.ui.header import View
 
 RESETS = ("page", "record")
 FILTERS = ("category", "q", "type", "set", "outcome", "flag", "page")
-CARDS, ROWS = 12, 50  # on a page
+CARDS, ROWS = 8, 50  # on a page
 LARGE = 1000  # pictures; more are checked only when asked: every one is decoded
 
 
