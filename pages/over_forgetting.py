@@ -14,6 +14,9 @@ st.markdown(
 )
 view.paired()
 runs = cases.variants(view)
+if len(runs) < 2:
+    st.info("B is a base model, which unlearned nothing: choose a run that did as B.")
+    st.stop()
 if len(runs) < 3:
     st.info(
         f"Only {view.labels[view.b.name]} is here: launch the same method and seed "

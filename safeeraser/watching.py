@@ -160,7 +160,7 @@ def state_of(run: Run) -> dict[str, Any]:
 
 def alive(who: dict[str, Any] | None) -> psutil.Process | None:
     """The process that `runs.identity` told of; None if it is a zombie, gone, or gone and another has its pid now."""
-    if not who or who["host"] != platform.node():
+    if not who or who.get("host") != platform.node():
         return None
     boot = psutil.boot_time()
     try:
@@ -202,11 +202,11 @@ def _config(facts: _Facts) -> tuple[RunConfig | None, float | None]:
     try:
         made = facts.run.facts
         config, created = made["config"], datetime.fromisoformat(made["created"]).timestamp()
-    except RunError:
+    except (RunError, KeyError, TypeError, ValueError):  # unreadable, or another program's config.json
         config, created = facts.launched.get("config"), None
     try:
         return (RunConfig(**config) if config else None), created
-    except ValidationError:  # of another version
+    except (ValidationError, TypeError):  # of another version
         return None, created
 
 

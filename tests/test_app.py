@@ -212,7 +212,24 @@ def test_one_broken_run_closes_no_page(open_page: Open, runs_folder: Path, name:
     assert not app.error
 
 
-@pytest.mark.parametrize("text", ["![](http://example.com/x.png)", "<script>", "../../etc/passwd", "-1", "999"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_foreign_folder_among_the_runs_closes_no_page(open_page: Open, runs_folder: Path, name: str):
+    (runs_folder / "model").mkdir(parents=True)
+    (runs_folder / "model" / "config.json").write_text('{"model_type": "llava"}', encoding="utf-8")
+    app = open_page(name)
+    assert not app.exception
+    assert not app.error
+
+
+def test_over_forgetting_shows_no_run_twice(open_page: Open):
+    app = open_page("over_forgetting", a=PO, b=PO_PD)
+    assert list(app.table[0].value.index) == ["PO · seed 0", "PO + PD · seed 0"]
+    assert "unlearned nothing" in words(open_page("over_forgetting", b=BASE))
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "![](http://example.com/x.png)", "<script>", "../../etc/passwd", "-1", "999"]
+)
 def test_a_hostile_address_does_no_harm(open_page: Open, text: str):
     for name in PAGES:
         names = (

@@ -58,15 +58,18 @@ def with_pd(run: Run) -> bool:
 
 def variants(view: View) -> list[Run]:
     """The base, and the header's run without and with PD where both were made with the same method and seed."""
-    if view.a is None or view.b is None:
+    if view.a is None or view.b is None or view.judge is None:
         return []
     config = reading.facts(view.b)["settings"]
+    if not config.trains:
+        return [view.a]
     twins = [
         run
         for run in view.runs.values()
         if (other := reading.facts(run)["settings"]).trains
         and (other.method, other.seed, other.model) == (config.method, config.seed, config.model)
         and other.pd != config.pd
+        and run.name != view.a.name
         and view.judge in reading.judges(run)
     ]
     pair = sorted([view.b, *twins[:1]], key=lambda run: reading.facts(run)["settings"].pd)

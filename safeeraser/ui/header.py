@@ -33,8 +33,11 @@ class View:
     def paired(self) -> pd.DataFrame:
         """The pair's answers joined by id (`results.pair`), of both splits; stops the page when there is no pair."""
         if self.a is None or self.b is None or self.judge is None:
+            if self.a is not None and self.b is not None:
+                st.info("No judge has graded both A and B: choose another pair, or grade both by `safeeraser judge`.")
+                st.stop()
             st.info(
-                f"No two runs with answers on {self.data!r} yet. Launch one: it makes the base model's run as well.",
+                "No two runs with answers on this data set yet. Launch one: it makes the base model's run as well.",
                 icon=":material/rocket_launch:",
             )
             if st.button("Launch a run"):

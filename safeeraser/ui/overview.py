@@ -12,8 +12,8 @@ from safeeraser.watching import ACTIVE
 def one_case(view: View) -> None:
     """A case drawn by seed, with the count beside it."""
     runs = cases.variants(view)
-    if not runs:
-        st.info("No run to compare with on this data set yet. Launch one to see a case here.")
+    if len(runs) < 2:
+        st.info("No unlearned run that the base's judge graded is chosen as B. Choose another, or launch one.")
         return
     seed = state.number("Draw", "case", low=0, high=9999, default=0, help="Another seed draws another case", width=140)
     found, of = cases.drawn(view, runs, n=1, seed=seed)

@@ -94,7 +94,7 @@ def select(
 def several(label: str, options: Sequence[str], name: str, *, resets: Sequence[str] = (), **how: Any) -> list[str]:
     """Any number of the options; none chosen means all."""
     wanted = [value for value in get(name).split(",") if value]
-    asked = [value for value in wanted if value in options]
+    asked = [value for value in wanted if value in options][: how.get("max_selections")]
     if absent := [value for value in wanted if value not in options]:
         st.warning(f"{label}: {escape_markdown(', '.join(absent))} is not one of these and is left out.")
         put(**{name: ",".join(asked)})
@@ -111,15 +111,20 @@ def toggle(label: str, name: str, *, resets: Sequence[str] = (), **how: Any) -> 
 
 def number(label: str, name: str, *, low: int, high: int, default: int, **how: Any) -> int:
     asked = get(name)
-    value = min(max(int(asked), low), high) if asked.isdecimal() else default
+    value = min(max(int(asked), low), high) if _small(asked) else default
     return int(st.number_input(label, low, high, **_bound(name, value, ()), **how))
+
+
+def _small(text: str) -> bool:
+    """Whether the text is a number that a person would type."""
+    return text.isdecimal() and len(text) < 10
 
 
 def page_number(name: str, *, items: int, per_page: int) -> int:
     """The page that is shown, from 0; draws the pager when there is more than one."""
     pages = max(1, -(-items // per_page))
     asked = get(name)
-    now = min(max(int(asked), 1), pages) if asked.isdecimal() else 1
+    now = min(max(int(asked), 1), pages) if _small(asked) else 1
     if pages > 1:
         now = st.pagination(pages, **_bound(name, now, ()))
     return now - 1
