@@ -162,7 +162,8 @@ def main() -> None:
         browser.close()
     print("\n".join(_growth(rows)))
     if asked.out:
-        words = ["FOLDER" if word == str(asked.folder) else word for word in sys.argv[1:]]
+        named = {str(asked.folder): "FOLDER", str(asked.out): asked.out.name}  # no paths of this machine
+        words = [named.get(word, word) for word in sys.argv[1:]]
         facts |= {"command": " ".join(["python", "benchmarks/app_pages.py", *words]), "rows": rows}
         asked.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
@@ -186,7 +187,7 @@ def _measured(browser: Browser, data: Path, runs: Path, pages: list[str], times:
             yield _row(f"{name}: deep link", [_open(tab, place, shared) for _ in range(times)], first=firsts[name])
         _open(tab, PAGES[pages[0]], shared)
         for name in pages:
-            yield _row(f"{name}: menu", [_menu(tab, name, pages) for _ in range(times)])
+            yield _row(f"{name}: menu", [_menu(tab, name) for _ in range(times)])
         for name, (page, act) in INTERACTIONS.items():
             if page in pages:
                 _open(tab, PAGES[page], shared)
@@ -264,9 +265,9 @@ def _open(tab: Tab, place: Place, shared: dict[str, str]) -> dict[str, float]:
     return _until_usable(tab, place.heading, since=0, cpu=before)
 
 
-def _menu(tab: Tab, name: str, pages: list[str]) -> dict[str, float]:
+def _menu(tab: Tab, name: str) -> dict[str, float]:
     """A click in the menu, from another page."""
-    other = next(one for one in pages if one != name)
+    other = next(one for one in PAGES if one != name)
     _follow(tab, PAGES[other])
     return _follow(tab, PAGES[name])
 
@@ -321,7 +322,10 @@ def _click(tab: Tab, name: str, selector: str) -> dict[str, float]:
 
 
 def _another_b(tab: Tab, number: int) -> dict[str, float]:
-    """One run after the other, each read for the first time as long as there are new ones."""
+    """The runs that the open list shows (ten at most) one after the other, again and again.
+
+    Each is read from its files the first time and comes from the cache then: the 95th percentile is the first time.
+    """
     tab.page.get_by_role("combobox", name=re.compile("B: run")).click()
     others = tab.page.locator("[role=option]:not([aria-selected=true])")
     others.first.wait_for()
