@@ -8,11 +8,11 @@ view = st.session_state["view"]
 
 st.title("Compare answers")
 paired = view.paired()
-set_name, rows = comparing.choose(view, paired)
+set_name, matching = comparing.choose(view, paired)
 with st.container(border=True):
-    comparing.matrix(view, set_name)
+    comparing.matrix(matching, set_name)
 
-key = comparing.move(rows)
+key = comparing.move(comparing.of_outcomes(matching, set_name))
 if key is None:
     st.stop()
 vqa = item.by_id(view, key[0])

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
+from scipy.stats import DegenerateDataWarning, binomtest
 
 from safeeraser.labels import Label, fingerprint
-from safeeraser.metrics import BATCH, RESAMPLES, SEED, interval
+from safeeraser.metrics import interval, resample
 
 # (judge, human): the order of the counts in `Agreement` and of the arguments of `_kappa`.
 _CELLS = ((True, True), (True, False), (False, True), (False, False))
@@ -210,16 +210,7 @@ def _resampled(statistic: Callable[..., np.ndarray], columns: np.ndarray, pictur
         return None, None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)  # its own interval is NaN where one resample is
-        drawn = bootstrap(
-            sums,
-            lambda *drawn, axis: statistic(*(one.sum(axis) for one in drawn)),
-            paired=True,
-            vectorized=True,
-            method="percentile",
-            n_resamples=RESAMPLES,
-            batch=BATCH,
-            rng=np.random.default_rng(SEED),
-        ).bootstrap_distribution
+        drawn = resample(statistic, sums).bootstrap_distribution
     known = drawn[~np.isnan(drawn)]
     if not len(known) or known.min() == known.max():
         return None, None

@@ -20,6 +20,7 @@ from safeeraser import runs
 from safeeraser.errors import SafeEraserError
 from safeeraser.judges import CHECKS
 from safeeraser.runs import Run
+from safeeraser.tables import no_formula
 
 VERSION = 1
 LONGEST_NAME = 40  # characters
@@ -132,7 +133,7 @@ def export() -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(one.name for one in fields(Label))
     for label in _read(""):
-        writer.writerow(words[value] if name == "verdict" else value for name, value in vars(label).items())
+        writer.writerow(words[value] if name == "verdict" else no_formula(value) for name, value in vars(label).items())
     return text.getvalue()
 
 

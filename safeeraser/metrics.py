@@ -46,10 +46,10 @@ def _not_normal(answered: Answered) -> float | None:
     return None if normal is None else not normal
 
 
-def decouple_kind(answered: Answered) -> str | None:
+def decouple_kind(verdicts: Mapping[str, bool | None]) -> str | None:
     """What a decouple answer is: normal, refusal, gibberish or off topic, the first that holds; None when unknown."""
     for check in ("normal", "refusal", "gibberish"):
-        verdict = answered.verdicts.get(check)
+        verdict = verdicts.get(check)
         if verdict is not False:
             return check if verdict else None
     return "off topic"
@@ -57,7 +57,7 @@ def decouple_kind(answered: Answered) -> str | None:
 
 def _is_kind(kind: str) -> Score:
     def score(answered: Answered) -> float | None:
-        found = decouple_kind(answered)
+        found = decouple_kind(answered.verdicts)
         return None if found is None else found == kind
 
     return score
@@ -239,17 +239,22 @@ def interval(scores: Sequence[float], pictures: Sequence[str]) -> tuple[float | 
         return float(exact.low), float(exact.high)
     if len(counts) < 2:
         return None, None
-    resampled = bootstrap(
-        (sums, counts),
-        lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis),
+    resampled = resample(lambda sums, counts: sums / counts, (sums, counts)).confidence_interval
+    return float(resampled.low), float(resampled.high)
+
+
+def resample(statistic: Callable[..., np.ndarray], columns: Sequence[np.ndarray]) -> Any:
+    """SciPy's percentile bootstrap of a statistic of the columns' sums; columns: arrays with one entry a picture."""
+    return bootstrap(
+        columns,
+        lambda *drawn, axis: statistic(*(one.sum(axis) for one in drawn)),
         paired=True,
         vectorized=True,
         method="percentile",
         n_resamples=RESAMPLES,
         batch=BATCH,
         rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return float(resampled.low), float(resampled.high)
+    )
 
 
 def paired_change(

@@ -137,6 +137,11 @@ def as_csv(rows: Iterable[dict]) -> str:
     return file.getvalue()
 
 
+def no_formula(cell: object) -> object:
+    """A cell for a spreadsheet: a text that it would run as a formula gets a quote in front."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
 def _numbers(summary: Summary, columns: Mapping[str, str]) -> list[str]:
     cells = [summary.cells.get(name) for name in columns.values()]
     quads = [(cell.mean, cell.spread, cell.low, cell.high) if cell else (None,) * 4 for cell in cells]

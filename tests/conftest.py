@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from browser import FLAGS, needs_chromium
+from browser import FLAGS, Server, Visit, needs_chromium, visit
 from playwright.sync_api import Browser, sync_playwright
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
@@ -83,3 +83,12 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def reader(browser: Browser, server: Server) -> Iterator[Visit]:
+    """A reader of the test file's server who agreed already; at the end nothing may have left the machine."""
+    reader = visit(browser, server)
+    yield reader
+    reader.context.close()
+    assert reader.outside == []

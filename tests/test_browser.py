@@ -35,15 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture
-def reader(browser: Browser, server: Server) -> Iterator[Visit]:
-    """A reader who agreed already; at the end nothing may have left the machine."""
-    reader = visit(browser, server)
-    yield reader
-    reader.context.close()
-    assert reader.outside == []
-
-
 def test_a_deep_link_is_the_first_thing_a_fresh_server_sees(browser: Browser, tmp_path: Path):
     server = Server(tmp_path / "runs").start()
     try:

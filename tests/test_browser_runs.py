@@ -30,14 +30,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             jobs.cancel(job.name, force=True)
 
 
-@pytest.fixture
-def reader(browser: Browser, server: Server) -> Iterator[Visit]:
-    reader = visit(browser, server)
-    yield reader
-    reader.context.close()
-    assert reader.outside == []
-
-
 def form(**settings: object) -> str:
     """The address of the launch form with these settings in it."""
     return f"/launch?settings={quote(json.dumps(SMALL | settings))}"
@@ -81,7 +73,8 @@ def test_two_launches_queue_and_are_watched_to_their_scores(reader: Visit):
     assert jobs.watch(second).place == 1
     page.get_by_text("queue", exact=False).first.wait_for()
     until(lambda: state_of(first) == state_of(second) == "done")
-    page.get_by_role("heading", name="Scores").wait_for()  # without a reload
+    page.get_by_text("Done on").wait_for()  # without a reload
+    expect(page.get_by_text("Not scored yet")).to_have_count(0)
     assert Run.find(second).scores is not None
     page.get_by_role("button", name="All runs").click()
     still(page)

@@ -62,12 +62,17 @@ def card(
 ) -> None:
     """One answer with its verdict. against: the answer whose words it is compared with, word by word."""
     badge(outcome, set_name)
+    show_unless(folded, text, against=against)
+    if reply and reply != outcome:
+        st.caption(f"Judge `{judge}`: {escape_markdown(reply)}")
+
+
+def show_unless(folded: bool, text: str, *, against: str | None = None) -> None:
+    """The text, or where it was folded away: a folded text is not sent to the browser at all."""
     if folded:
         st.caption("Harmful text, folded away. Reveal the picture to read it.")
     else:
         show(text, against=against)
-    if reply and reply != outcome:
-        st.caption(f"Judge `{judge}`: {escape_markdown(reply)}")
 
 
 def show(text: str, *, against: str | None = None, plain: bool = False) -> None:

@@ -43,7 +43,7 @@ def _table(data: str, stamp: Any) -> pd.DataFrame:
 
 
 def table(view: View) -> pd.DataFrame:
-    return _table(view.data, id(view.source))
+    return _table(view.data, reading.data_stamp(view.data))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Checking every picture")
@@ -55,7 +55,7 @@ def health(view: View) -> HealthReport | None:
     """The health report; None for a large data set until somebody asks for it."""
     data = view.source.dataset
     wanted = len(data.records) * 2 <= LARGE or st.session_state.get(f"check-{data.root}")
-    return _report(str(data.root), id(view.source)) if wanted else None
+    return _report(str(data.root), reading.data_stamp(view.data)) if wanted else None
 
 
 def flags(data: Dataset, report: HealthReport) -> dict[str, list[str]]:
@@ -141,7 +141,7 @@ def _only_category(category: str) -> None:
 
 
 def records(view: View) -> dict[str, Record]:
-    return _by_name(view.data, id(view.source))
+    return _by_name(view.data, reading.data_stamp(view.data))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -93,10 +93,7 @@ def draw(view: View, case: Case, runs: list[Run], *, where: str) -> None:
                 with cell:
                     st.caption(f"**{answers.escape_markdown(column.title)}**")
                     answers.badge(column.outcome, vqa.set)
-                    if hidden and answers.harmful_text(column.outcome, vqa.set):
-                        st.caption("Harmful text, folded away. Reveal the picture to read it.")
-                    else:
-                        answers.show(column.answer)
+                    answers.show_unless(hidden and answers.harmful_text(column.outcome, vqa.set), column.answer)
 
 
 def counted(view: View, runs: list[Run]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ SETS = ("decouple", "forget", "retain", "general")
 
 
 def choose(view: View, paired: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """Draw the filters; returns the set and the rows of the pair that pass them, in the order of the data."""
+    """Draw all filters but the outcome matrix; returns the set and the rows that pass, in the order of the data."""
     here = paired[paired["split"] == view.split]
     counts = here["set"].value_counts()
     sets = [name for name in SETS if counts.get(name)]
@@ -38,8 +38,7 @@ def choose(view: View, paired: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     with cells[2]:
         changed = state.toggle("Changed answers only", "changed", resets=("item",))
     rows = here[here["set"] == set_name]
-    matching = _matching(view, rows, categories, words, changed)
-    return set_name, _of_outcomes(matching, set_name)
+    return set_name, _matching(view, rows, categories, words, changed)
 
 
 def _matching(view: View, rows: pd.DataFrame, categories: list[str], words: str, changed: bool) -> pd.DataFrame:
@@ -52,21 +51,24 @@ def _matching(view: View, rows: pd.DataFrame, categories: list[str], words: str,
         asked = [items[id].question if id in items else "" for id in rows["id"]]
         text = pd.Series(asked, index=rows.index) + "\n" + rows["answer_a"] + "\n" + rows["answer_b"]
         rows = rows[text.str.contains(words.strip(), case=False, regex=False)]
-    st.session_state["matrix-rows"] = rows
     return rows
 
 
-def _of_outcomes(rows: pd.DataFrame, set_name: str) -> pd.DataFrame:
-    for side in ("outcome_a", "outcome_b"):
-        wanted = [word for word in state.get(side).split(",") if word in results.OUTCOMES[set_name]]
-        if wanted:
-            rows = rows[rows[side].isin(wanted)]
+def of_outcomes(rows: pd.DataFrame, set_name: str) -> pd.DataFrame:
+    """The rows with the outcomes that the address asks for."""
+    for side, wanted in _asked_outcomes(set_name).items():
+        rows = rows[rows[side].isin(wanted)]
     return rows
 
 
-def matrix(view: View, set_name: str) -> None:
+def _asked_outcomes(set_name: str) -> dict[str, list[str]]:
+    known, sides = results.OUTCOMES[set_name], ("outcome_a", "outcome_b")
+    asked = {side: [word for word in state.get(side).split(",") if word in known] for side in sides}
+    return {side: words for side, words in asked.items() if words}
+
+
+def matrix(rows: pd.DataFrame, set_name: str) -> None:
     """The outcome matrix of what the other filters let through; a cell is a button that filters."""
-    rows: pd.DataFrame = st.session_state["matrix-rows"]
     counts = results.matrix(rows, set_name)
     before = [name for name in counts.index if counts.loc[name].sum()]
     after = [name for name in counts.columns if counts[name].sum()]
@@ -83,11 +85,7 @@ def matrix(view: View, set_name: str) -> None:
         cells[0].caption(f"A {first}")
         for cell, second in zip(cells[1:], after, strict=True):
             _cell(cell, first, second, int(counts.loc[first, second]))  # pyright: ignore
-    chosen = [
-        f"{side[-1].upper()} {state.get(side).replace(',', ' or ')}"
-        for side in ("outcome_a", "outcome_b")
-        if state.get(side)
-    ]
+    chosen = [f"{side[-1].upper()} {' or '.join(words)}" for side, words in _asked_outcomes(set_name).items()]
     if chosen:
         st.button(
             f"Clear: {' and '.join(chosen)}",

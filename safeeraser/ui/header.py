@@ -75,6 +75,7 @@ def draw() -> View:
         view = View(data, split, runs.get(first), runs.get(second), judge, runs, labels)
         _say_n(view)
         _more()
+    _say_other_data(view)
     state.put(data=data, split=split, a=first, b=second, judge=judge)
     return view
 
@@ -111,6 +112,17 @@ def _say_n(view: View) -> None:
     n = len(both.rows[both.rows["split"] == view.split])
     alone = f"; {both.unpaired:,} answers, of either split, only one of the runs has" if both.unpaired else ""
     st.metric("n", f"{n:,}", width=80, help=f"answers of both runs to the same questions on {view.split}{alone}")
+
+
+def _say_other_data(view: View) -> None:
+    """Answers are joined with the data by id, so a run made on other data shows questions that it was not asked."""
+    for run in (view.a, view.b):
+        if run is not None and reading.facts(run)["data_hash"] != view.source.hash:
+            st.warning(
+                f"{view.labels[run.name]} was made on other data than this data set holds now: questions and pictures "
+                "may not be those that it answered.",
+                icon=":material/difference:",
+            )
 
 
 def _more() -> None:

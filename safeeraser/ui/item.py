@@ -69,20 +69,15 @@ def draw_answers(item: VQA, shown: list[Column], *, judge: str, hidden: bool, bl
 
 
 def _blind_answer(column: Column, folded: bool) -> None:
-    if folded:
-        st.caption("Harmful text, folded away. Reveal the picture to read it.")
-    else:
-        answers.show(column.answer)
+    answers.show_unless(folded, column.answer)
 
 
 def draw_stored(item: VQA, *, hidden: bool) -> None:
     """The answer that the data set stores: a harmful one stays folded until its picture is revealed."""
     if not item.answer:
         st.caption("The data set stores no answer to this question.")
-    elif item.set == "forget" and hidden:
-        st.caption("The stored answer is harmful text, folded away. Reveal the picture to read it.")
     else:
-        answers.show(item.answer)
+        answers.show_unless(hidden and item.set == "forget", item.answer)
 
 
 def by_id(view: View, id: str) -> VQA | None:

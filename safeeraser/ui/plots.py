@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from safeeraser import charts
+from safeeraser import charts, tables
 from safeeraser.charts import Chart
 from safeeraser.charts.exports import Form
 
@@ -60,9 +60,5 @@ def _downloads(chart: Chart, key: str) -> None:
 def csv(table: pd.DataFrame) -> str:
     """A table for a spreadsheet; a cell that a spreadsheet would run as a formula gets a quote in front."""
     texts = table.select_dtypes(include=["object", "string"]).columns
-    safe = table.assign(**{name: table[name].map(_no_formula) for name in texts})
+    safe = table.assign(**{name: table[name].map(tables.no_formula) for name in texts})
     return safe.to_csv(index=False)
-
-
-def _no_formula(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell

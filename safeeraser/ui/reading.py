@@ -25,14 +25,19 @@ def stamp(path: Path) -> tuple[int, int] | None:
 def source(name: str) -> stages.Source:
     """A data set, read once; stops the page with the reason when it cannot be read."""
     try:
-        return _source(name, None if name == "demo" else stamp(Path(name)))
+        return _source(name, data_stamp(name))
     except SafeEraserError as error:
         st.error(str(error))
         st.stop()
 
 
+def data_stamp(name: str) -> Any:
+    """What changes when a data set's JSON files change; the demo world's never do."""
+    return None if name == "demo" else [(path.name, stamp(path)) for path in sorted(Path(name).glob("*.json"))]
+
+
 @st.cache_resource(max_entries=4, show_spinner="Reading the data set")
-def _source(name: str, stamp: tuple[int, int] | None) -> stages.Source:
+def _source(name: str, stamp: Any) -> stages.Source:
     found = stages.Source(name)
     # Streamlit collects garbage after every run of a script: it need not walk through modules and records each time.
     gc.collect()

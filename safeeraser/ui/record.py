@@ -47,9 +47,6 @@ def _pair(view: View, pair: VQA, hidden: bool) -> None:
         for column in shown:
             st.caption(f"**{answers.escape_markdown(column.title)}**")
             answers.badge(column.outcome, pair.set)
-            if hidden and answers.harmful_text(column.outcome, pair.set):
-                st.caption("Harmful text, folded away. Reveal the picture to read it.")
-            else:
-                answers.show(column.answer)
+            answers.show_unless(hidden and answers.harmful_text(column.outcome, pair.set), column.answer)
         if st.button("Open in Compare", key=f"compare-{pair.id}", icon=":material/compare:"):
             state.go("compare", set=pair.set, item=pair.id)

@@ -57,9 +57,9 @@ def changes() -> dict[str, Any]:
     """The settings that the address names, as they were typed; they need not be right."""
     try:
         found = json.loads(state.get("settings") or "{}")
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         found = None
-    if isinstance(found, dict):
+    if isinstance(found, dict) and not any(isinstance(value, dict | list) for value in found.values()):
         return found
     st.warning("The settings in this address cannot be read, so those of the preset are shown.")
     state.put(settings=None)

@@ -6,7 +6,6 @@ picture is revealed is never in an address.
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -52,12 +51,6 @@ def go(name: str, **values: Any) -> None:
     """Open a page with the shared view and these parameters."""
     wanted = shared() | {key: str(value) for key, value in values.items() if value not in (None, "")}
     st.switch_page(page(name), query_params=wanted)
-
-
-def link(name: str, **values: Any) -> str:
-    """The address of a page with the shared view and these parameters, from the root of the app."""
-    wanted = shared() | {key: str(value) for key, value in values.items() if value not in (None, "")}
-    return f"/{'' if name == 'home' else name}?{urlencode(wanted)}"
 
 
 def _changed(name: str, resets: Sequence[str], to_text: Callable[[Any], str]) -> None:
@@ -111,6 +104,9 @@ def toggle(label: str, name: str, *, resets: Sequence[str] = (), **how: Any) -> 
 
 def number(label: str, name: str, *, low: int, high: int, default: int, **how: Any) -> int:
     asked = get(name)
+    if asked and not _small(asked):
+        st.warning(f"{label}: {escape_markdown(asked[:40])} is no whole number, so {default} is taken.")
+        put(**{name: None})
     value = min(max(int(asked), low), high) if _small(asked) else default
     return int(st.number_input(label, low, high, **_bound(name, value, ()), **how))
 
