@@ -1,5 +1,6 @@
 """The app in a real browser: addresses, the gate, hidden pictures, keys, accessibility, and no request outside."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,22 @@ def test_no_harmful_original_leaves_the_server_before_its_reveal(reader: Visit):
             )
         page.close()
     assert sent(reader.bodies, originals(harmful=False))  # the test can see one: safe pictures are sent
+    assert sent(reader.bodies, originals(harmful=True)) == set()
+
+
+def test_labelling_and_exports_send_no_harmful_original(reader: Visit):
+    page = reader.open("/judge_audit?check=forget/refusal", title="Judge audit")
+    name = page.get_by_label("Your name")
+    name.fill("Ada")
+    name.press("Enter")
+    page.locator("img[alt^='harmful picture'][alt$='hidden']").wait_for()
+    page = reader.open("/browse", title="Browse the data")
+    page.get_by_role("button", name="Export the selection").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="JSON (records with questions)").click()
+    records = json.loads(saved.value.path().read_text(encoding="utf-8"))
+    assert len(records) == 96
+    assert {key for record in records for pair in record["pairs"] for key in pair} == {"id", "set", "question"}
     assert sent(reader.bodies, originals(harmful=True)) == set()
 
 
