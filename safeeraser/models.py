@@ -39,7 +39,7 @@ def checkpoint(model: str) -> str:
     return str(ASSETS / "demo" / "model") if model == "demo" else model
 
 
-def load(model: str, *, precision: str = "fp32") -> tuple[PreTrainedModel, Any]:
+def load(model: str, *, precision: str = "fp32", quantization: str = "none") -> tuple[PreTrainedModel, Any]:
     """A LLaVA model (frozen, in eval mode, on the CPU) and its processor."""
     source = checkpoint(model)
     if not sys.stderr.isatty():
