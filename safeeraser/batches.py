@@ -1,8 +1,8 @@
 """VQA -> tensors: the only place that knows prompts, labels and padding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +10,68 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from safeeraser import packing
 from safeeraser.data.records import VQA, DataError
+from safeeraser.losses import Term, base_sets
 
 IGNORED = -100
 SETS = ("forget", "refusal", "retain", "decouple")
 
 
+# (index of the example within its micro-batch, set, pair)
+Pair = tuple[int, str, VQA]
+# Rows that share a forward pass are at least this long, as a share of the longest.
+EVEN = 0.75
+
+
 @dataclass(frozen=True)
 class Batch:
-    """A padded batch and, for each token, the pair it belongs to.
+    """Rows of one forward pass and, for each token, the pair it belongs to.
 
-    inputs: what the model's forward takes (input_ids [rows, length], attention_mask, pixel_values ...).
+    inputs: what the model's forward takes (input_ids [rows, length], attention_mask or position_ids, pixel_values ...).
     labels: [rows, length], the answer tokens and the end token; IGNORED elsewhere.
-    example: [rows, length], index of the example within the batch.
-    member: [rows, length], index into SETS. Both are per token so that a row may hold several pairs.
+    example: [rows, length], index of the example within the micro-batch.
+    member: [rows, length], index into SETS. Both are per token because a row may hold several pairs.
+    segments: [rows, length], for packed rows which tokens see each other (`packing.mask`); None for one pair a row.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor
     example: Tensor
     member: Tensor
+    segments: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
-        return replace(
-            self,
-            inputs=inputs,
-            labels=self.labels.to(device),
-            example=self.example.to(device),
-            member=self.member.to(device),
-        )
+        rest = (t if t is None else t.to(device) for t in (self.labels, self.example, self.member, self.segments))
+        return Batch(inputs, *rest)  # pyright: ignore[reportArgumentType]
 
-    def rows(self, keep: Tensor) -> "Batch":
-        """The batch with only some of its rows; keep: [rows], bool."""
-        inputs = {name: tensor[keep] for name, tensor in self.inputs.items()}
-        return Batch(inputs, self.labels[keep], self.example[keep], self.member[keep])
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model computes, without padding."""
+        real = self.inputs["attention_mask"] if self.segments is None else self.segments != packing.PADDING
+        return int(real.sum())
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """The examples of one backward pass: rows of like length share a forward pass.
+
+    base_pairs, base: the pairs whose loss needs the base model's predictions, and the rows that ask it about them.
+    """
+
+    batches: tuple[Batch, ...]
+    base_pairs: tuple[Pair, ...] = ()
+    base: tuple[Batch, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model in training computes, without padding."""
+        return sum(batch.tokens for batch in self.batches)
+
+    def to(self, device: torch.device) -> "MicroBatch":
+        batches, base = (tuple(batch.to(device) for batch in each) for each in (self.batches, self.base))
+        return replace(self, batches=batches, base=base)
 
 
 class Encoder:
@@ -54,7 +81,7 @@ class Encoder:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.max_length = max_length
-        self.pixels = lru_cache(maxsize=1024)(self._pixels)
+        self.seen = lru_cache(maxsize=1024)(self._seen)
         self.tokens = lru_cache(maxsize=50_000)(self._tokens)
 
     def prompt(self, question: str) -> str:
@@ -62,21 +89,68 @@ class Encoder:
         content = [{"type": "image"}, {"type": "text", "text": question}]
         return self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 
-    def training_batch(self, pairs: Sequence[tuple[int, str, VQA]]) -> Batch:
-        """Pairs as (example, set, VQA) -> a batch, padded on the right."""
-        rows = [self.tokens(vqa.question, vqa.answer, vqa.picture) for _, _, vqa in pairs]
-        length = max(len(ids) for ids, _ in rows)
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows])
-        labels = torch.tensor(
-            [[IGNORED] * prompt + ids[prompt:] + [IGNORED] * (length - len(ids)) for ids, prompt in rows]
+    def pixels(self, picture: Path | None) -> dict[str, Tensor]:
+        """What the model takes of one picture: pixel_values [1, ...] and whatever else its family asks for."""
+        return self.seen(picture)[0]
+
+    def training_batches(self, pairs: Sequence[Pair], *, pack: bool) -> tuple[Batch, ...]:
+        """Pairs -> batches of rows of like length, padded on the right, the longest rows first.
+
+        pack: one row for all pairs on a picture, behind the tokens they share; else one row for each pair.
+        """
+        together: dict[Any, list[Pair]] = {}
+        for place, pair in enumerate(pairs):
+            together.setdefault(pair[2].picture if pack else place, []).append(pair)
+        rows = sorted((self._row(shown, pack=pack) for shown in together.values()), key=_length, reverse=True)
+        groups: list[list[_Row]] = []
+        for row in rows:
+            if not groups or _length(row) < EVEN * _length(groups[-1][0]):
+                groups.append([])
+            groups[-1].append(row)
+        return tuple(self._batch(group, packed=pack) for group in groups)
+
+    def micro_batch(
+        self, examples: Sequence[Sequence[tuple[str, VQA]]], terms: Sequence[Term], *, pack: bool
+    ) -> MicroBatch:
+        """Examples, each a list of (set, VQA), -> the tensors of one backward pass for these terms."""
+        pairs = [(number, name, vqa) for number, example in enumerate(examples) for name, vqa in example]
+        base_pairs = tuple(pair for pair in pairs if pair[1] in base_sets(terms))
+        base = self.training_batches(base_pairs, pack=pack)
+        return MicroBatch(self.training_batches(pairs, pack=pack), base_pairs, base)
+
+    def _row(self, pairs: list[Pair], *, pack: bool) -> "_Row":
+        encoded = [self.tokens(vqa.question, vqa.answer, vqa.picture) for _, _, vqa in pairs]
+        sequences = [ids for ids, _ in encoded]
+        # A pair's own part has the last token of its prompt, which predicts the first of its answer.
+        prefix = packing.shared(sequences, min(prompt for _, prompt in encoded) - 1) if pack else 0
+        row = packing.pack(sequences, prefix)
+        labels, examples, members = [IGNORED] * prefix, [0] * prefix, [0] * prefix
+        for (example, name, _), (ids, prompt) in zip(pairs, encoded, strict=True):
+            labels += [IGNORED] * (prompt - prefix) + ids[prompt:]
+            examples += [example] * (len(ids) - prefix)
+            members += [SETS.index(name)] * (len(ids) - prefix)
+        return _Row(row, labels, examples, members, pairs[0][2].picture)
+
+    def _batch(self, rows: "list[_Row]", *, packed: bool) -> Batch:
+        length = _length(rows[0])
+
+        def padded(lists: Iterable[list[int]], filler: int) -> Tensor:
+            return torch.tensor([one + [filler] * (length - len(one)) for one in lists])
+
+        segments = padded((row.tokens.segments for row in rows), packing.PADDING)
+        ids = padded((row.tokens.ids for row in rows), self.tokenizer.pad_token_id)
+        inputs = {"input_ids": ids}
+        if packed:
+            inputs["position_ids"] = padded((row.tokens.positions for row in rows), 0)
+        else:
+            inputs["attention_mask"] = (segments != packing.PADDING).long()
+        return Batch(
+            inputs | self._pictures([row.picture for row in rows]),
+            labels=padded((row.labels for row in rows), IGNORED),
+            example=padded((row.examples for row in rows), 0),
+            member=padded((row.members for row in rows), 0),
+            segments=segments if packed else None,
         )
-        lengths = torch.tensor([len(ids) for ids, _ in rows])
-        inputs = {"input_ids": ids, "attention_mask": (torch.arange(length) < lengths[:, None]).long()}
-        inputs |= self._pictures([vqa.picture for _, _, vqa in pairs])
-        examples = torch.tensor([example for example, _, _ in pairs])
-        members = torch.tensor([SETS.index(name) for _, name, _ in pairs])
-        return Batch(inputs, labels, examples[:, None].expand_as(ids), members[:, None].expand_as(ids))
 
     def prompt_batch(self, items: Sequence[VQA]) -> dict[str, Tensor]:
         """Questions without answers, padded on the left, as `generate` takes them."""
@@ -90,35 +164,80 @@ class Encoder:
 
     def _tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
         """Token ids of prompt, answer and end token (cut at max_length text tokens), and the prompt's length."""
-        prompt = self.prompt(question)
-        spans = self._picture_tokens(picture)
-        prompt_ids = self._ids(prompt, spans)
+        prompt, shown = self.prompt(question), self.seen(picture)[1]
+        prompt_ids = self._ids(prompt, shown)
         if answer is None:
             return prompt_ids, len(prompt_ids)
-        joint = "" if prompt[-1].isspace() else " "
-        ids = [*self._ids(prompt + joint + answer, spans), self.tokenizer.eos_token_id]
+        joint, end = self.around
+        ids = [*self._ids(prompt + joint + answer, shown), end]
         if ids[: len(prompt_ids)] != prompt_ids:
             raise DataError(
                 f"the tokenizer merges the prompt's end into the answer: {prompt[-20:]!r} + {answer[:20]!r}"
             )
-        if len(prompt_ids) >= self.max_length + spans:
+        longest = self.max_length + len(self.tokenizer(shown, add_special_tokens=False)["input_ids"])
+        if len(prompt_ids) >= longest:
             raise DataError(f"--max-length {self.max_length} leaves no room for the answer to {question[:60]!r}...")
-        return ids[: self.max_length + spans], len(prompt_ids)
+        return ids[:longest], len(prompt_ids)
 
-    def _ids(self, text: str, spans: int) -> list[int]:
-        image = self.processor.image_token
-        return self.tokenizer(text.replace(image, image * spans))["input_ids"]
+    @cached_property
+    def around(self) -> tuple[str, int]:
+        """What the chat format writes between a prompt and its answer, and the token that ends an answer."""
+        prompt, mark = self.prompt("?"), "ANSWER"
+        content = [{"type": "image"}, {"type": "text", "text": "?"}]
+        turns = [
+            {"role": "user", "content": content},
+            {"role": "assistant", "content": [{"type": "text", "text": mark}]},
+        ]
+        whole = self.processor.apply_chat_template(turns)
+        if not whole.startswith(prompt):
+            raise DataError(f"the chat template does not continue its own prompt: {prompt!r} became {whole!r}")
+        joint, _, rest = whole.removeprefix(prompt).partition(mark)
+        ends = set(self.tokenizer.all_special_ids)
+        written = self.tokenizer(rest, add_special_tokens=False)["input_ids"]
+        return joint, next((token for token in written if token in ends), self.tokenizer.eos_token_id)
 
-    def _picture_tokens(self, picture: Path | None) -> int:
-        """How many tokens the model spends on the picture; the processor decides."""
-        return self.processor.replace_image_token(self.pixels(picture), 0).count(self.processor.image_token)
+    def _ids(self, text: str, shown: str) -> list[int]:
+        """The text's tokens, with what the processor writes for the picture in its place."""
+        bos = self.tokenizer.bos_token
+        special = bos is None or not text.startswith(bos)  # some chat templates write it themselves
+        return self.tokenizer(text.replace(self.processor.image_token, shown), add_special_tokens=special)["input_ids"]
 
-    def _pixels(self, picture: Path | None) -> dict[str, Tensor]:
-        return self.processor.image_processor(open_picture(picture), return_tensors="pt")
+    def _seen(self, picture: Path | None) -> tuple[dict[str, Tensor], str]:
+        """What the model takes of a picture, and the text that the processor writes for it in the prompt."""
+        processor = self.processor
+        options = getattr(processor, "images_kwargs", {})  # what the family's processor asks of its image processor
+        seen = processor.image_processor(open_picture(picture), return_tensors="pt", **options)
+        inputs = {name: seen[name] for name in processor.image_processor.model_input_names if name in seen}
+        return inputs, processor.replace_image_token(seen, 0)
 
     def _pictures(self, pictures: Sequence[Path | None]) -> dict[str, Tensor]:
+        """The pictures' inputs in one batch; those with fewer patches than others are filled up with zeros."""
         encoded = [self.pixels(picture) for picture in pictures]
-        return {name: torch.cat([one[name] for one in encoded]) for name in encoded[0]}
+        return {name: _stacked([one[name] for one in encoded]) for name in encoded[0]}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The pairs of one row: the lists are as long as its tokens."""
+
+    tokens: packing.Row
+    labels: list[int]
+    examples: list[int]
+    members: list[int]
+    picture: Path | None
+
+
+def _length(row: _Row) -> int:
+    return len(row.labels)
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors [1, ...] -> [n, ...], each filled up with zeros to the largest."""
+    largest = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+    stacked = tensors[0].new_zeros(len(tensors), *largest)
+    for place, tensor in enumerate(tensors):
+        stacked[(place, *map(slice, tensor.shape[1:]))] = tensor[0]
+    return stacked
 
 
 def open_picture(path: Path | None) -> Image.Image:

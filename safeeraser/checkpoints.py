@@ -2,17 +2,20 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, set_peft_model_state_dict
-from safetensors.torch import load_file
+from peft import PeftModel
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 
-from safeeraser import models
-from safeeraser.models import ModelError
+from safeeraser import models, processes
 from safeeraser.runs import Run
 
 KEPT = 2
@@ -22,35 +25,40 @@ KEPT = 2
 class Trainer:
     """What changes while training, beside the weights; `scaler` is None unless fp16 needs one."""
 
-    optimizer: Any
+    optimizer: torch.optim.Optimizer
     schedule: Any
     scaler: Any
 
-    def state(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in vars(self).items() if part is not None}
+    def state(self, base: PeftModel) -> dict[str, Any]:
+        """On the main process the whole state, also where the optimizer is spread over several."""
+        rest = {name: part.state_dict() for name, part in self._rest()}
+        return rest | {"optimizer": get_optimizer_state_dict(base, self.optimizer, options=_WHOLE)}
 
-    def load(self, state: dict[str, Any]) -> None:
-        for name, part in vars(self).items():
-            if part is not None:
-                part.load_state_dict(state[name])
+    def load(self, base: PeftModel, state: dict[str, Any]) -> None:
+        set_optimizer_state_dict(base, self.optimizer, state["optimizer"], options=_WHOLE)
+        for name, part in self._rest():
+            part.load_state_dict(state[name])
+
+    def _rest(self) -> Iterator[tuple[str, Any]]:
+        return ((name, part) for name, part in (("schedule", self.schedule), ("scaler", self.scaler)) if part)
+
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def save(run: Run, step: int, base: PeftModel, trainer: Trainer) -> None:
-    """Everything that the rest of the run depends on: weights, optimizer, schedule and random state."""
+    """Everything that the rest of the run depends on: weights, optimizer and schedule."""
+    state = {"step": step, "trainer": trainer.state(base)}
 
     def write(folder: Path) -> None:
         models.save_adapter(base, folder)
-        state = {
-            "step": step,
-            "trainer": trainer.state(),
-            "random": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
         torch.save(state, folder / "trainer.pt")
 
-    write_whole(run.checkpoints / f"step-{step}", write)
-    for old in every(run)[:-KEPT]:
-        shutil.rmtree(old)
+    if processes.is_main():
+        write_whole(run.checkpoints / f"step-{step}", write)
+        for old in every(run)[:-KEPT]:
+            shutil.rmtree(old)
+    processes.wait()
 
 
 def write_whole(target: Path, write: Callable[[Path], None]) -> None:
@@ -70,17 +78,16 @@ def every(run: Run) -> list[Path]:
     return sorted(run.checkpoints.glob("step-*"), key=lambda folder: int(folder.name.removeprefix("step-")))
 
 
-def resume(run: Run, base: PeftModel, trainer: Trainer) -> int:
-    """Load the last checkpoint, if any; returns the number of steps already done."""
-    saved = every(run)
-    if not saved:
+def load_adapter(run: Run, base: PeftModel) -> None:
+    """Put the weights of the last checkpoint, if there is one, into a fresh adapter."""
+    if saved := every(run):
+        models.load_adapter_weights(base, saved[-1])
+
+
+def load_trainer(run: Run, base: PeftModel, trainer: Trainer) -> int:
+    """Put the trainer into the state of the last checkpoint, if there is one; returns the number of steps done."""
+    if not (saved := every(run)):
         return 0
     state = torch.load(saved[-1] / "trainer.pt", map_location="cpu", weights_only=True)
-    loaded = set_peft_model_state_dict(base, load_file(saved[-1] / "adapter_model.safetensors"))
-    if loaded.unexpected_keys:
-        raise ModelError(f"{saved[-1]} does not fit the model: {loaded.unexpected_keys[0]}; delete it to start anew")
-    trainer.load(state["trainer"])
-    torch.set_rng_state(state["random"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    trainer.load(base, state["trainer"])
     return state["step"]

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch.utils.data
 
@@ -16,20 +17,18 @@ Example = dict[str, VQA]
 class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
     """The endless stream of training examples, by position: a forget pair, its refusal, its retain and decouple pair.
 
-    Every pass is a new order of all forget pairs. The decouple pair of forget pair `x/forget/2` is `x/decouple/2`.
+    Every pass is a new order of all forget pairs; shuffle: "pairs", or "pictures" to keep the pairs of a picture
+    together. The decouple pair of forget pair `x/forget/2` is `x/decouple/2`.
     """
 
-    def __init__(self, data: Dataset, terms: tuple[Term, ...], seed: int, length: int = 0) -> None:
+    def __init__(self, data: Dataset, terms: tuple[Term, ...], seed: int, shuffle: str = "pairs") -> None:
         self.sets = [name for name in SETS if any(name in term.sets for term in terms)]
         pairs = [example for record in data.train for example in _examples(record)]
         self.pairs = sorted(pairs, key=lambda example: example["forget"].id)  # whatever the file's order
         self.refusals = data.refusals
         self.seed = seed
-        self.length = length
+        self.shuffle = shuffle
         _require(data, self.pairs, self.sets)
-
-    def __len__(self) -> int:
-        return self.length
 
     def __getitem__(self, position: int) -> list[tuple[str, VQA]]:
         epoch, index = divmod(position, len(self.pairs))
@@ -43,8 +42,14 @@ class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
     def order(self, epoch: int) -> list[int]:
         """A shuffle of all examples that depends on seed and epoch alone."""
         if getattr(self, "_epoch", None) != epoch:
-            self._epoch, self._order = epoch, list(range(len(self.pairs)))
-            random.Random(f"{self.seed}/order/{epoch}").shuffle(self._order)
+            together: dict[Any, list[int]] = {}
+            for index, example in enumerate(self.pairs):
+                together.setdefault(example["forget"].picture if self.shuffle == "pictures" else index, []).append(
+                    index
+                )
+            groups = list(together.values())
+            random.Random(f"{self.seed}/order/{epoch}").shuffle(groups)
+            self._epoch, self._order = epoch, [index for group in groups for index in group]
         return self._order
 
 

@@ -4,12 +4,12 @@ To add one, write a function from `View` to a scalar and a row in `METHODS`; not
 Not covered: running the model (`train.py`) and making the tensors (`batches.py`). This file must not import torch when
 it is imported (tensor methods are enough), so that the command line and the app can list the methods at once.
 
-Source of the losses and weights: the published SafeEraser code (see arXiv 2502.12520).
+Source of the losses and weights: the published SafeEraser code (see arXiv 2502.12520), where a loss names no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,15 +38,18 @@ class View:
 
         A batch of 16 gives what 16 batches of one give on average, however long the answers are.
         """
-        _, index, counts = self.example.unique(return_inverse=True, return_counts=True)
-        sums = per_token.new_zeros(len(counts)).index_add(0, index, per_token)
+        sums, counts = self.sums(per_token)
         return (sums / counts).mean()
+
+    def sums(self, per_token: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum over the tokens of each example, and their number: [tokens] -> ([examples], [examples])."""
+        _, index, counts = self.example.unique(return_inverse=True, return_counts=True)
+        return per_token.new_zeros(len(counts)).index_add(0, index, per_token), counts
 
 
 def nll(view: View) -> Tensor:
     """Negative log-likelihood of the answer, mean over its tokens, in nats."""
-    log_probs = view.logits.float().log_softmax(-1)
-    return view.mean(-log_probs.gather(-1, view.labels[:, None]).squeeze(-1))
+    return view.mean(-_log_probs(view.logits, view.labels))
 
 
 def ascent(view: View) -> Tensor:
@@ -60,6 +63,22 @@ def kl(view: View) -> Tensor:
     base = view.base_logits.float().log_softmax(-1)
     current = view.logits.float().log_softmax(-1)
     return view.mean((base.exp() * (base - current)).sum(-1))
+
+
+def npo(view: View, beta: float = 0.1) -> Tensor:
+    """Negative preference: -(2 / beta) log sigmoid(-beta log(p / p_base)) of whole answers, mean over the answers.
+
+    It falls like gradient ascent while an answer is as likely as for the base model, and levels off at 0 once it is
+    much less likely. Source: Zhang et al. 2024 (arXiv 2404.05868), eq. 3; the beta is theirs.
+    """
+    assert view.base_logits is not None, "the term must say needs=('base_logits',)"
+    ratio, _ = view.sums(_log_probs(view.logits, view.labels) - _log_probs(view.base_logits, view.labels))
+    return (beta * ratio).logaddexp(ratio.new_zeros(())).mean() * 2 / beta
+
+
+def _log_probs(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-probability of each label: [tokens, vocabulary], [tokens] -> [tokens], in fp32."""
+    return logits.float().log_softmax(-1).gather(-1, labels[:, None]).squeeze(-1)
 
 
 @dataclass(frozen=True)
@@ -105,8 +124,18 @@ METHODS: dict[str, Method] = {
         (_FORGET, Term("retain", kl, ("retain",), needs=("base_logits",))),
         pd_weight=1.0,
     ),
+    "npo": Method(
+        "Negative Preference Optimization",
+        (Term("forget", npo, ("forget",), needs=("base_logits",)), Term("retain", nll, ("retain",))),
+        pd_weight=1.0,
+    ),
     "po": Method("Preference Optimization", (Term("prefer", nll, ("refusal", "retain")),), pd_weight=1.0),
 }
+
+
+def base_sets(terms: Sequence[Term]) -> tuple[str, ...]:
+    """The sets of which some term needs the base model's predictions."""
+    return tuple(dict.fromkeys(name for term in terms if "base_logits" in term.needs for name in term.sets))
 
 
 def term_names(method: str) -> set[str]:

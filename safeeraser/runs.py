@@ -1,5 +1,7 @@
 """A run is a folder. This is the only module that knows the file names inside it.
 
+When several processes work on a run, the main one alone writes (`processes.py`).
+
 Files: config.json, state.json, log.jsonl, adapter/, checkpoints/step-N/, answers.jsonl, verdicts.jsonl, scores.json;
 looks.jsonl and looks-verdicts.jsonl (answers along training); job.json, log.txt and cancel (a run that was launched).
 Not covered: what the stages write into them (`train.py`, `generate.py`, `judges/`, `metrics.py`, `jobs.py`).
@@ -21,6 +23,7 @@ from typing import Any
 import psutil
 from pydantic import ValidationError
 
+from safeeraser import processes
 from safeeraser.assets import ASSETS
 from safeeraser.config import RunConfig
 from safeeraser.errors import SafeEraserError
@@ -73,23 +76,28 @@ class Run:
         if name is not None and (Path(name).name != name or name == ".."):
             raise RunError(f"--name {name}: must be a plain name, without folders")
         run = cls(root() / (name or config.run_name()))
-        file = run.folder / "config.json"
+        with processes.main_first():
+            run._open(config, data_hash=data_hash, force=force and processes.is_main(), imported=imported)
+        return run
+
+    def _open(self, config: RunConfig, *, data_hash: str, force: bool, imported: str | None) -> None:
+        """Make the folder, or check that the one which is there holds this self."""
+        file = self.folder / "config.json"
         if force and file.exists():
-            run.delete()
+            self.delete()
         if file.exists():
-            if run.config != config or run.facts.get("imported") != imported:
-                raise RunError(f"{run.folder} holds a run with other settings; choose another --name or add --force")
-            if run.facts["data_hash"] != data_hash:
+            if self.config != config or self.facts.get("imported") != imported:
+                raise RunError(f"{self.folder} holds a run with other settings; choose another --name or add --force")
+            if self.facts["data_hash"] != data_hash:
                 raise RunError(
-                    f"{run.folder} was made on other data than {config.data} holds now; add --force or a --name"
+                    f"{self.folder} was made on other data than {config.data} holds now; add --force or a --name"
                 )
-            return run
-        run.check_free()
-        run.folder.mkdir(parents=True, exist_ok=True)
+            return
+        self.check_free()
+        self.folder.mkdir(parents=True, exist_ok=True)
         facts = {"config": config.model_dump(), **_origin(), "data_hash": data_hash, "imported": imported}
         _write(file, facts)
-        run.set_state("created")
-        return run
+        self.set_state("created")
 
     def check_free(self) -> None:
         """Raise RunError if the folder holds files of somebody else; those of a launch are there before its run."""
@@ -165,20 +173,55 @@ class Run:
 
     def append(self, path: Path, rows: Iterable[dict[str, Any]]) -> None:
         """Add rows to a table and make sure they are on the disk."""
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            file.flush()
-            os.fsync(file.fileno())
+        if processes.is_main():
+            _append(path, rows)
+
+    def append_answers(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add answers; each of several processes has a file of its own until `join_answers`."""
+        alone = processes.count() == 1
+        _append(self.answers if alone else self.folder / f"answers.{processes.rank()}.jsonl", rows)
+
+    def answered(self) -> int:
+        """How many answers there are so far, in all parts."""
+        return sum(path.read_bytes().count(b"\n") for path in (self.answers, *self._answers_parts()) if path.exists())
+
+    def join_answers(self) -> None:
+        """Move the answers of all processes to `answers`, each once, and drop what a kill left half-written.
+
+        Nobody may be writing answers; so the processes wait for each other before it and after it.
+        """
+        processes.wait()
+        if processes.is_main():
+            self._join_answers()
+        processes.wait()
+
+    def _join_answers(self) -> None:
+        parts = self._answers_parts()
+        lines: dict[tuple[str, int], str] = {}
+        for path in (self.answers, *parts):
+            for line, row in zip(_whole_lines(path), self.rows(path), strict=True):
+                # A kill before the parts are gone leaves rows in both.
+                lines.setdefault((row["id"], row["sample"]), line)
+        if parts or self.answers.exists():
+            _replace(self.answers, "".join(line + "\n" for line in lines.values()))
+        for part in parts:
+            part.unlink()
+
+    def _answers_parts(self) -> list[Path]:
+        return sorted(self.folder.glob("answers.*.jsonl"))
 
     def repair(self, path: Path, *, keep: int | None = None) -> None:
         """Drop what a kill left half-written at the end of a table, and all rows after the first `keep`."""
         lines = _whole_lines(path)
-        if path.exists():
+        if path.exists() and processes.is_main():
             _replace(path, "".join(line + "\n" for line in lines[:keep]))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process; a second process that wants it gets an error at once."""
+        """Hold the run for this process and those it works with; another that wants it gets an error at once."""
+        if not processes.is_main():
+            yield
+            return
         if self.ships:
             raise RunError(f"{self.name} ships with the project and stays as it is; copy its folder to {root()} first")
         with (self.folder / ".lock").open("a") as file:
@@ -243,7 +286,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    _replace(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    if processes.is_main():
+        _replace(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _replace(path: Path, text: str) -> None:

@@ -1,36 +1,38 @@
 """Unlearning: the step, the loop, and checkpoints that resume to the same result as an uninterrupted run.
 
-Everything random follows from the seed and the step: data order, refusal targets, LoRA's start; dropout's generator is
-saved with each checkpoint. So a run that was killed goes on as if nothing had happened.
+Everything random follows from the seed and the place in training: data order, refusal targets, LoRA's start, dropout.
+So a run that was killed goes on as if nothing had happened, and several processes do what one would.
 """
 
+import hashlib
 import math
 import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import InitProcessGroupKwargs, set_seed
 from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
-from safeeraser import checkpoints, looks, losses, models
-from safeeraser.batches import IGNORED, SETS, Batch, Encoder
+from safeeraser import checkpoints, looks, losses, models, processes
+from safeeraser.batches import Encoder, MicroBatch
 from safeeraser.checkpoints import Trainer
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset as Data
 from safeeraser.errors import SafeEraserError
 from safeeraser.examples import Examples
-from safeeraser.losses import Term, View
+from safeeraser.forward import base_model, term_losses
+from safeeraser.losses import Term
 from safeeraser.progress import Reporter
 from safeeraser.questions import look_questions
 from safeeraser.runs import Run
@@ -44,80 +46,49 @@ class Interrupted(KeyboardInterrupt):
     """The user asked to stop; a checkpoint was written and the same command goes on from it."""
 
 
-def view(batch: Batch, logits: Tensor, term: Term, base_logits: Tensor | None = None) -> View | None:
-    """A term's part of a batch; logits: [rows, length, vocabulary]. None when the batch has no token of its sets."""
-    labels, example, member = (t[:, 1:] for t in (batch.labels, batch.example, batch.member))
-    wanted = torch.tensor([SETS.index(name) for name in term.sets], device=labels.device)
-    mask = (labels != IGNORED) & torch.isin(member, wanted)
-    if not mask.any():
-        return None
-    # Position i predicts token i + 1.
-    base = base_logits[:, :-1][mask] if base_logits is not None and "base_logits" in term.needs else None
-    return View(logits[:, :-1][mask], labels[mask], example[mask], base)
-
-
-def term_losses(model: Any, base: PeftModel, batch: Batch, terms: tuple[Term, ...]) -> dict[str, Tensor]:
-    """One forward pass for all terms, and one with the adapter off for those that ask for the base model."""
-    logits = model(**batch.inputs).logits
-    base_logits = _base_logits(base, batch, terms, logits)
-    views = {term: view(batch, logits, term, base_logits) for term in terms}
-    return {term.name: term.loss(v) for term, v in views.items() if v is not None}
-
-
-def _base_logits(base: PeftModel, batch: Batch, terms: tuple[Term, ...], logits: Tensor) -> Tensor | None:
-    """The base model's logits on the rows that need them; zero elsewhere, where no view looks."""
-    sets = {name for term in terms if "base_logits" in term.needs for name in term.sets}
-    if not sets:
-        return None
-    wanted = torch.tensor([SETS.index(name) for name in sets], device=logits.device)
-    rows = torch.isin(batch.member, wanted).any(1)
-    base_logits = torch.zeros_like(logits)
-    with torch.no_grad(), base.disable_adapter():
-        base_logits[rows] = base(**batch.rows(rows).inputs).logits
-    return base_logits
-
-
 def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
-    """Unlearn: from the run's config to its `adapter/`; goes on from the last checkpoint if there is one."""
+    """Unlearn: from the run's config to its `adapter/`; goes on from the last checkpoint if there is one.
+
+    Several processes (`accelerate launch`) share the work of each step; the result is that of one.
+    """
     config = run.config
     terms = losses.terms(config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight)
-    examples = Examples(data, terms, config.seed)
+    examples = Examples(data, terms, config.seed, config.shuffle)
     steps = config.steps(len(examples.pairs))
-    per_step = config.accumulation * config.batch_size
-    examples.length = steps * per_step
-    network, processor = models.load(config.model, precision=config.precision)
+    network, processor = models.load(config.model, precision=config.precision, quantization=config.quantization)
     encoder = Encoder(processor, max_length=config.max_length)
-    unlearner = _unlearner(network, config, terms, steps)
-    base, trainer = unlearner.base, unlearner.trainer
-    done = checkpoints.resume(run, base, trainer)
+    unlearner = _unlearner(network, run, terms, steps)
+    done = checkpoints.load_trainer(run, unlearner.base, unlearner.trainer)
     run.repair(run.log, keep=done)
     looks.rewind(run, done)
     asked = look_questions(data, config)
-    batches = _batches(examples, encoder, config, start=done * per_step)
+    batches = _batches(MicroBatches(examples, encoder, config, terms), unlearner.accelerator, steps=range(done, steps))
     task = progress and progress.add_task("unlearn", total=steps, completed=done, note="")
     unlearner.model.train()
     with _stop_on_signal() as stop, models.explain_memory(_less_memory(config)):
         for step in range(done + 1, steps + 1):
             row = {
                 "step": step,
-                "epoch": step * per_step / len(examples.pairs),
-                "lr": trainer.schedule.get_last_lr()[0],
+                "epoch": step * config.accumulation * config.batch_size / len(examples.pairs),
+                "lr": unlearner.trainer.schedule.get_last_lr()[0],
             }
-            row |= unlearner.step(step, batches)
+            row |= unlearner.step(step, batches, stop)
             run.append(run.log, [row])
             run.set_state("running", stage="unlearn", step=step, steps=steps)
             if progress:
                 progress.update(task, completed=step, note=_note(row))
             if looks.due(config, step=step, steps=steps):
                 with unlearner.accelerator.autocast():
-                    looks.look(run, step, base, encoder, asked)
+                    looks.look(run, step, unlearner.base, encoder, asked)
             if stop and step < steps:
-                checkpoints.save(run, step, base, trainer)
+                checkpoints.save(run, step, unlearner.base, unlearner.trainer)
                 raise Interrupted(f"stopped after step {step} of {steps}; the same command goes on from here")
             if step % config.checkpoint_every == 0 and step < steps:
-                checkpoints.save(run, step, base, trainer)
-    checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(base, folder))
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
+                checkpoints.save(run, step, unlearner.base, unlearner.trainer)
+    checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(unlearner.base, folder))
+    if processes.is_main():
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+    processes.wait()
     if stop:
         raise Interrupted("stopped after the last training step; the same command goes on from here")
 
@@ -132,79 +103,134 @@ class Unlearner:
     model: Any
     base: PeftModel
     trainer: Trainer
+    base_logits: Callable[[MicroBatch], Tensor]
 
-    def step(self, number: int, batches: Iterator[Batch]) -> dict[str, Any]:
-        """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took."""
-        start, tokens = time.perf_counter(), 0
-        sums: dict[str, float] = {term.name: 0.0 for term in self.terms}
-        total, norm = 0.0, 0.0
-        for _ in range(self.config.accumulation):
-            batch = next(batches).to(self.accelerator.device)
+    def step(self, number: int, batches: Iterator[MicroBatch], stop: list[int]) -> dict[str, Any]:
+        """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took.
+
+        stop: the signals caught by this process; afterwards not empty if any process caught one.
+        """
+        start = time.perf_counter()
+        # What the processes add up at the end: each term's loss, the weighted loss, tokens, signals.
+        sums = torch.zeros(len(self.terms) + 3, dtype=torch.float64, device=self.accelerator.device)
+        for turn in range(self.config.accumulation // self.accelerator.num_processes):
+            micro = next(batches)
+            place = turn * self.accelerator.num_processes + self.accelerator.process_index
+            # Dropout follows from the place in training alone, whichever process comes by.
+            torch.manual_seed(_seed(self.config.seed, number, place))
             with self.accelerator.accumulate(self.model):
-                with self.accelerator.autocast():
-                    parts = term_losses(self.model, self.base, batch, self.terms)
-                loss = sum(
-                    (t.weight * parts[t.name] for t in self.terms if t.name in parts),
-                    start=torch.zeros(()).to(batch.labels.device),
-                )
-                if not torch.isfinite(loss):
-                    raise TrainError(_not_finite("loss", number, parts))
-                self.accelerator.backward(loss)
+                sums += self._backward(micro)
                 if self.accelerator.sync_gradients:
-                    norm = self._clip()
-                    # In fp16 the scaler skips such a step and lowers its scale.
-                    if not math.isfinite(norm) and self.config.precision != "fp16":
-                        raise TrainError(_not_finite("gradient", number, parts))
+                    sums[-1] = len(stop)
+                    parts, caught = self._gather(number, sums)
+                    norm = self._clip(number)
                 self.trainer.optimizer.step()
                 self.trainer.optimizer.zero_grad()
-            tokens += int(batch.inputs["attention_mask"].sum())
-            total += loss.item() / self.config.accumulation
-            for name, value in parts.items():
-                sums[name] += value.item() / self.config.accumulation
+        if caught and not stop:
+            stop.append(signal.SIGTERM)
         if not self.accelerator.optimizer_step_was_skipped:
             self.trainer.schedule.step()
-        return {
-            "loss": total,
-            "terms": sums,
+        return parts | {
             "grad_norm": norm,
-            "tokens": tokens,
             "seconds": round(time.perf_counter() - start, 4),
             "peak_memory": _peak_memory(self.accelerator.device),
         }
 
-    def _clip(self) -> float:
+    def _backward(self, micro: MicroBatch) -> Tensor:
+        """Add a micro-batch's gradient; returns what it adds to the sums of the step."""
+        tokens, micro = micro.tokens, micro.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            parts = term_losses(self.model, self.base_logits, micro, self.terms)
+        zero = torch.zeros((), device=self.accelerator.device)
+        loss = sum((t.weight * parts[t.name] for t in self.terms if t.name in parts), start=zero)
+        self.accelerator.backward(loss)
+        values = [*(parts.get(term.name, zero) for term in self.terms), loss]
+        values = torch.stack([value.detach().double() for value in values]) / self.config.accumulation
+        return torch.cat([values, values.new_tensor([tokens, 0])])
+
+    def _gather(self, number: int, sums: Tensor) -> tuple[dict[str, Any], bool]:
+        """The step's losses and tokens over all processes, and whether any of them was told to stop."""
+        *values, loss, tokens, signals = self.accelerator.reduce(sums, "sum").tolist()
+        parts = {term.name: value for term, value in zip(self.terms, values, strict=True)}
+        if not math.isfinite(loss):
+            raise TrainError(_not_finite("loss", number, parts))
+        return {"loss": loss, "terms": parts, "tokens": round(tokens)}, signals > 0
+
+    def _clip(self, number: int) -> float:
         """Shorten the gradient if it is too long; returns how long it was."""
-        norm = self.accelerator.clip_grad_norm_(models.trainable(self.base), self.config.clip)
-        return torch.as_tensor(norm).item()
+        norm = torch.as_tensor(self.accelerator.clip_grad_norm_(models.trainable(self.base), self.config.clip)).item()
+        # In fp16 the scaler skips such a step and lowers its scale.
+        if not math.isfinite(norm) and self.config.precision != "fp16":
+            raise TrainError(f"the gradient is not finite at step {number}. {_START_LOWER}")
+        return norm
 
 
-def _unlearner(network: PreTrainedModel, config: RunConfig, terms: tuple[Term, ...], steps: int) -> Unlearner:
-    """The model with a fresh adapter and what trains it, on the device."""
+def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], steps: int) -> Unlearner:
+    """The model with its adapter, fresh or from the last checkpoint, and what trains it, on the device."""
+    config = run.config
+    _check_processes(config)
     accelerator = Accelerator(
         mixed_precision="no" if config.precision == "fp32" else config.precision,
-        gradient_accumulation_steps=config.accumulation,
+        gradient_accumulation_steps=config.accumulation // processes.count(),
         cpu=config.device == "cpu",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=processes.PATIENCE)],
     )
     set_seed(config.seed)
     base = models.attach_lora(network, config)
+    checkpoints.load_adapter(run, base)  # before anything spreads the weights over processes
+    if config.gradient_checkpointing:
+        base.gradient_checkpointing_enable({"use_reentrant": False})
     optimizer = torch.optim.AdamW(models.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
     schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     with models.explain_memory(_less_memory(config)):
         model, optimizer = accelerator.prepare(base, optimizer)
-    return Unlearner(config, terms, accelerator, model, base, Trainer(optimizer, schedule, accelerator.scaler))
+    trainer = Trainer(optimizer, schedule, accelerator.scaler)
+    return Unlearner(config, terms, accelerator, model, base, trainer, base_model(base))
 
 
-def _batches(examples: Examples, encoder: Encoder, config: RunConfig, *, start: int) -> Iterator[Batch]:
-    """The training batches from this example on."""
+def _check_processes(config: RunConfig) -> None:
+    """The examples of a step are the same however many processes share them."""
+    if config.accumulation % processes.count():
+        raise TrainError(
+            f"--accumulation {config.accumulation} cannot be shared by {processes.count()} processes: make it a "
+            f"multiple of {processes.count()}, and lower --batch-size (now {config.batch_size}) so that their product stays."
+        )
+
+
+class MicroBatches(torch.utils.data.Dataset[MicroBatch]):
+    """The endless stream of micro-batches, by number: `batch_size` examples each."""
+
+    def __init__(self, examples: Examples, encoder: Encoder, config: RunConfig, terms: tuple[Term, ...]) -> None:
+        self.examples, self.encoder, self.config, self.terms = examples, encoder, config, terms
+
+    def __getitem__(self, number: int) -> MicroBatch:
+        size = self.config.batch_size
+        chosen = [self.examples[place] for place in range(number * size, (number + 1) * size)]
+        return self.encoder.micro_batch(chosen, self.terms, pack=self.config.pack)
+
+
+def _batches(micro_batches: MicroBatches, accelerator: Accelerator, *, steps: range) -> Iterator[MicroBatch]:
+    """This process's micro-batches of these steps: every n-th of n processes."""
+    config = micro_batches.config
+    mine = range(
+        steps.start * config.accumulation + accelerator.process_index,
+        steps.stop * config.accumulation,
+        accelerator.num_processes,
+    )
     loader = DataLoader(
-        torch.utils.data.Subset(examples, range(start, len(examples))),
-        batch_size=config.batch_size,
-        generator=torch.Generator(),  # its own: a loader draws from the global one, which dropout needs undisturbed
-        collate_fn=lambda rows: encoder.training_batch(
-            [(example, name, vqa) for example, row in enumerate(rows) for name, vqa in row]
-        ),
+        micro_batches,
+        batch_size=None,
+        sampler=mine,
+        num_workers=config.workers,
+        generator=torch.Generator(),  # its own: a loader draws from the global one
+        prefetch_factor=2 if config.workers else None,
     )
     return iter(loader)
+
+
+def _seed(*parts: int) -> int:
+    """A seed for torch that any change of its parts changes."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7])
 
 
 def _peak_memory(device: torch.device) -> int:
@@ -215,12 +241,15 @@ def _peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
-def _not_finite(what: str, step: int, parts: dict[str, Tensor]) -> str:
-    shown = ", ".join(f"{name} {value.item():.4g}" for name, value in parts.items())
-    return (
-        f"the {what} is not finite at step {step} ({shown}). A checkpoint before it is kept, but the same command "
-        "would end here again: start another run with a lower --lr or --clip."
-    )
+_START_LOWER = (
+    "A checkpoint before it is kept, but the same command would end here again: start another run with a lower --lr or "
+    "--clip."
+)
+
+
+def _not_finite(what: str, step: int, parts: dict[str, float]) -> str:
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
+    return f"the {what} is not finite at step {step} ({shown}). {_START_LOWER}"
 
 
 def _note(row: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from safeeraser import models
 from safeeraser.batches import IGNORED, SETS, Batch, Encoder
 from safeeraser.data.records import DataError, Dataset
 from safeeraser.losses import Term, nll
-from safeeraser.train import view
+from safeeraser.forward import answers, view
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,9 @@ def decode(encoder: Encoder, ids) -> str:
 
 def test_only_the_answer_and_its_end_token_are_labelled(encoder, item):
     longer = replace(item, answer="It sits at the centre.")
-    batch = encoder.training_batch([(0, "forget", item), (1, "retain", longer)])
+    (batch,) = encoder.training_batches([(0, "forget", longer), (1, "retain", item)], pack=False)
     labelled = [decode(encoder, row[row != IGNORED]) for row in batch.labels]
-    assert labelled == ["It sits.</s>", "It sits at the centre.</s>"]
+    assert labelled == ["It sits at the centre.</s>", "It sits.</s>"]
     prompts = [
         decode(encoder, ids[row == IGNORED]) for ids, row in zip(batch.inputs["input_ids"], batch.labels, strict=True)
     ]
@@ -40,8 +40,8 @@ def test_only_the_answer_and_its_end_token_are_labelled(encoder, item):
     assert batch.inputs["attention_mask"].sum(1).tolist() == [
         len(row)
         for row in (
-            encoder.tokens(item.question, item.answer, item.picture)[0],
             encoder.tokens(longer.question, longer.answer, longer.picture)[0],
+            encoder.tokens(item.question, item.answer, item.picture)[0],
         )
     ]
 
@@ -81,10 +81,11 @@ def test_a_term_sees_its_own_sets_and_each_token_is_predicted_from_the_one_befor
     labels = torch.tensor([[IGNORED, 1, 2, IGNORED, 3]])
     member = torch.tensor([[0, 0, 0, 2, 2]])
     example = torch.tensor([[4, 4, 4, 5, 5]])
-    batch = Batch({"input_ids": torch.zeros(1, 5)}, labels, example, member)
-    logits = torch.arange(5.0)[None, :, None].expand(1, 5, 6)  # every position's logits are its number
-    forget = view(batch, logits, Term("forget", nll, ("forget",)))
-    both = view(batch, logits, Term("both", nll, ("forget", "retain")))
+    batch = Batch({"attention_mask": torch.ones(1, 5)}, labels, example, member)
+    # Every place's logits are its number.
+    seen = answers(lambda inputs, places: places[None, :, None].expand(1, -1, 6).float(), [batch])
+    terms = (Term("forget", nll, ("forget",)), Term("both", nll, ("forget", "retain")), Term("pd", nll, ("decouple",)))
+    forget, both, decouple = (view(seen, term, terms, None) for term in terms)
     assert forget is not None
     assert both is not None
     assert SETS[0] == "forget"
@@ -93,4 +94,23 @@ def test_a_term_sees_its_own_sets_and_each_token_is_predicted_from_the_one_befor
     assert forget.example.tolist() == [4, 4]
     assert both.labels.tolist() == [1, 2, 3]
     assert both.logits[:, 0].tolist() == [0, 1, 3]
-    assert view(batch, logits, Term("decouple", nll, ("decouple",))) is None
+    assert decouple is None
+
+
+def test_the_base_models_predictions_reach_the_tokens_they_belong_to():
+    # Two rows: retain pair of example 1 (answer 7), then the forget and retain pairs of example 0 (answers 5 and 6).
+    labels = torch.tensor([[IGNORED, 7, IGNORED], [IGNORED, 5, 6]])
+    member = torch.tensor([[2, 2, 2], [0, 0, 2]])
+    example = torch.tensor([[1, 1, 1], [0, 0, 0]])
+    batch = Batch({"attention_mask": torch.ones(2, 3)}, labels, example, member)
+    seen = answers(lambda inputs, places: torch.zeros(2, len(places), 8), [batch])
+    assert seen.labels.tolist() == [5, 6, 7]
+    terms = (Term("forget", nll, ("forget",)), Term("retain", nll, ("retain",), needs=("base_logits",)))
+    base = torch.tensor([[60.0], [70.0]])  # of the retain answers, in order of example
+    forget, retain = (view(seen, term, terms, base) for term in terms)
+    assert forget is not None
+    assert retain is not None
+    assert forget.base_logits is None
+    assert retain.labels.tolist() == [6, 7]
+    assert retain.base_logits is not None
+    assert retain.base_logits.flatten().tolist() == [60, 70]

@@ -46,6 +46,15 @@ def test_kl_goes_from_base_to_current_and_not_back():
     assert forward != pytest.approx(backward, abs=1e-2)
 
 
+def test_negative_preference_weighs_whole_answers_against_the_base_models():
+    # Example 7 is (0.5 / 0.2) x (0.25 / 0.5) = 1.25 times as likely as for the base model, example 2 a fifth as likely.
+    base = logits_of((0.2, 0.4, 0.4), (0.25, 0.5, 0.25), (0.5, 0.2, 0.3))
+    view = View(UNEVEN.logits, UNEVEN.labels, UNEVEN.example, base)
+    # -(2 / b) log sigmoid(-b log r) = (2 / b) log(1 + r^b)
+    expected = (2 / 0.5) * (math.log(1 + 1.25**0.5) + math.log(1 + 0.2**0.5)) / 2
+    assert losses.npo(view, beta=0.5).item() == pytest.approx(expected)
+
+
 def test_a_batch_gives_the_mean_of_its_examples_alone():
     alone = [
         View(
@@ -90,5 +99,5 @@ def test_preference_optimization_averages_refusal_and_retain_together():
 
 
 def test_an_unknown_method_is_named_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"--method: unknown method 'gdd'; known: ga, gd, kl, po, base"):
+    with pytest.raises(ConfigError, match=r"--method: unknown method 'gdd'; known: ga, gd, kl, npo, po, base"):
         RunConfig.create(method="gdd")

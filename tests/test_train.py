@@ -20,7 +20,8 @@ from safeeraser.config import RunConfig
 from safeeraser.data.records import DataError, Dataset
 from safeeraser.examples import Examples
 from safeeraser.runs import Run
-from safeeraser.train import TrainError, term_losses
+from safeeraser.forward import base_model, term_losses
+from safeeraser.train import TrainError
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -31,9 +32,9 @@ def new_run(config: RunConfig, name: str) -> Run:
 
 def batch_of(config: RunConfig, data: Dataset, *, pd: bool = True, count: int = 3):
     _, processor = models.load(config.model)
-    examples = Examples(data, losses.terms(config.method, pd=pd), seed=0)
-    rows = [examples[i] for i in range(count)]
-    return Encoder(processor).training_batch([(e, name, vqa) for e, row in enumerate(rows) for name, vqa in row])
+    terms = losses.terms(config.method, pd=pd)
+    examples = Examples(data, terms, seed=0)
+    return Encoder(processor).micro_batch([examples[i] for i in range(count)], terms, pack=config.pack)
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -84,12 +85,12 @@ def test_prompt_decouple_without_decouple_pairs_is_refused(tiny_data: Dataset):
 def test_term_losses_are_the_models_own_losses(config: RunConfig, tiny_data: Dataset):
     network, _ = models.load(config.model)
     adapted = models.attach_lora(network, config).eval()
-    batch = batch_of(config, tiny_data)
-    ours = term_losses(adapted, adapted, batch, losses.terms("po", pd=True))
-    decouple = (batch.member == SETS.index("decouple")).all(1)
+    micro = batch_of(config.model_copy(update={"pack": False}), tiny_data)
+    ours = term_losses(adapted, base_model(adapted), micro, losses.terms("po", pd=True))
     alone = [
         adapted(**{k: v[row : row + 1] for k, v in batch.inputs.items()}, labels=batch.labels[row : row + 1]).loss
-        for row in decouple.nonzero().flatten().tolist()
+        for batch in micro.batches
+        for row in (batch.member == SETS.index("decouple")).any(1).nonzero().flatten().tolist()
     ]
     assert ours["decouple"].item() == pytest.approx(torch.stack(alone).mean().item(), rel=1e-5)
 
@@ -99,10 +100,10 @@ def test_kl_is_zero_at_the_start_and_then_grows(config: RunConfig, tiny_data: Da
     adapted = models.attach_lora(network, config).eval()
     terms = losses.terms("kl", pd=False)
     batch = batch_of(config.model_copy(update={"method": "kl"}), tiny_data)
-    assert term_losses(adapted, adapted, batch, terms)["retain"].item() == pytest.approx(0, abs=1e-7)
+    assert term_losses(adapted, base_model(adapted), batch, terms)["retain"].item() == pytest.approx(0, abs=1e-7)
     for parameter in models.trainable(adapted):
         torch.nn.init.normal_(parameter, std=0.2)
-    assert term_losses(adapted, adapted, batch, terms)["retain"].item() > 1e-3
+    assert term_losses(adapted, base_model(adapted), batch, terms)["retain"].item() > 1e-3
 
 
 def test_the_reference_does_not_drift_while_projector_and_lora_train(
@@ -110,7 +111,7 @@ def test_the_reference_does_not_drift_while_projector_and_lora_train(
 ):
     run = new_run(config.model_copy(update={"method": "kl", "lr": 0.1}), "drift")
     train.train(run, tiny_data)
-    inputs = batch_of(config, tiny_data).inputs
+    inputs = batch_of(config.model_copy(update={"pack": False}), tiny_data).batches[0].inputs
     pristine, _ = models.load(config.model)
     network, _ = models.load(config.model)
     adapted = models.load_adapter(network, run.adapter)

@@ -1,0 +1,134 @@
+"""Packing: the pairs of a picture behind one prefix get the losses and gradients of rows of their own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from safeeraser import demo_model, losses, models, packing
+from safeeraser.batches import Encoder
+from safeeraser.config import RunConfig
+from safeeraser.data.records import Dataset
+from safeeraser.examples import Examples
+from safeeraser.forward import base_model, term_losses
+
+ALL = [(method, pd) for method in losses.METHODS for pd in (False, True)]
+
+
+@pytest.fixture(scope="module")
+def full_picture_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random LLaVA that spends 576 tokens on a picture, as LLaVA-1.5 does."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model576")
+    processor = demo_model.make_processor()
+    processor.image_processor = CLIPImageProcessorPil(
+        size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}, do_convert_rgb=True
+    )
+    processor.patch_size = 14
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**small, image_size=336, patch_size=14).to_dict(),
+        text_config=LlamaConfig(**small, vocab_size=len(processor.tokenizer), pad_token_id=3).to_dict(),
+        image_token_index=processor.image_token_id,
+        image_seq_length=576,
+        vision_feature_layer=-1,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def test_a_row_holds_the_shared_tokens_once_and_positions_go_on_from_them():
+    sequences = [[1, 2, 3, 4], [1, 2, 5], [1, 2, 3, 6, 7]]
+    assert packing.shared(sequences, limit=9) == 2
+    assert packing.shared(sequences, limit=1) == 1
+    row = packing.pack(sequences, 2)
+    assert row.ids == [1, 2, 3, 4, 5, 3, 6, 7]
+    assert row.positions == [0, 1, 2, 3, 2, 2, 3, 4]
+    assert row.segments == [0, 0, 1, 1, 2, 3, 3, 3]
+
+
+def test_a_token_sees_the_prefix_and_its_own_pair_up_to_itself():
+    seen = packing.mask(torch.tensor([[0, 1, 1, 2, -1]]))
+    assert seen.shape == (1, 1, 5, 5)
+    assert seen[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 0, 0, 1, 0],
+        [1, 0, 0, 0, 1],
+    ]
+
+
+@pytest.mark.parametrize(("method", "pd"), ALL)
+def test_packed_and_separate_rows_have_equal_losses_and_gradients(
+    config: RunConfig, tiny_data: Dataset, method: str, pd: bool
+):
+    compare(config, tiny_data, method=method, pd=pd)
+
+
+@pytest.mark.parametrize(("method", "pd"), [("kl", True), ("po", True)])
+def test_they_are_equal_with_576_picture_tokens(
+    config: RunConfig, full_picture_model: Path, tiny_data: Dataset, method: str, pd: bool
+):
+    config = config.model_copy(update={"model": str(full_picture_model)})
+    separate, packed = compare(config, tiny_data, method=method, pd=pd)
+    assert separate > 3 * packed  # 12 prefixes of 576 tokens against 2
+
+
+@pytest.mark.parametrize("method", ["kl", "gd"])
+def test_they_are_equal_where_answers_are_cut_at_the_longest_length(config: RunConfig, tiny_data: Dataset, method: str):
+    network, processor = models.load(config.model)
+    encoder = Encoder(processor, max_length=26)
+    pairs = [pair for record in tiny_data.train[:1] for pair in record.pairs]
+    lengths = [len(encoder.tokens(vqa.question, vqa.answer, vqa.picture)[0]) for vqa in pairs]
+    assert lengths.count(max(lengths)) > 1  # some are cut
+    assert min(lengths) < max(lengths)  # others are not
+    compare(config, tiny_data, method=method, pd=True, max_length=26)
+
+
+def test_kl_and_npo_ask_the_base_model_only_about_the_pairs_that_need_it(config: RunConfig, tiny_data: Dataset):
+    _, processor = models.load(config.model)
+    for method, needed in (("kl", "retain"), ("npo", "forget")):
+        terms = losses.terms(method, pd=True)
+        micro = Encoder(processor).micro_batch([Examples(tiny_data, terms, 0)[0]], terms, pack=True)
+        assert [name for _, name, _ in micro.base_pairs] == [needed]
+    terms = losses.terms("gd", pd=True)
+    assert Encoder(processor).micro_batch([Examples(tiny_data, terms, 0)[0]], terms, pack=True).base == ()
+
+
+def test_shuffled_pictures_keep_their_pairs_together_and_every_pass_has_a_new_order(tiny_data: Dataset):
+    examples = Examples(tiny_data, losses.terms("gd", pd=True), seed=1, shuffle="pictures")
+    count = len(examples.pairs)
+    passes = [[dict(examples[i])["forget"] for i in range(start, start + count)] for start in (0, count)]
+    for one in passes:
+        assert all(len({vqa.picture for vqa in one[place : place + 4]}) == 1 for place in range(0, count, 4))
+    assert sorted(vqa.id for vqa in passes[0]) == sorted(vqa.id for vqa in passes[1])
+    assert passes[0] != passes[1]
+
+
+def compare(config: RunConfig, data: Dataset, *, method: str, pd: bool, max_length: int = 512) -> tuple[int, int]:
+    """Assert that losses and gradients of the pairs of two pictures agree; returns tokens, separate and packed."""
+    terms = losses.terms(method, pd=pd)
+    examples = Examples(data, terms, 0, shuffle="pictures")
+    found = []
+    for pack in (False, True):
+        torch.manual_seed(0)
+        network, processor = models.load(config.model)
+        adapted = models.attach_lora(network, config).eval()
+        for parameter in models.trainable(adapted):
+            torch.nn.init.normal_(parameter, std=0.1)
+        micro = Encoder(processor, max_length=max_length).micro_batch(
+            [examples[place] for place in range(8)], terms, pack=pack
+        )
+        parts = term_losses(adapted, base_model(adapted), micro, terms)
+        sum((term.weight * parts[term.name] for term in terms), start=torch.zeros(())).backward()
+        gradients = torch.cat([parameter.grad.flatten() for parameter in models.trainable(adapted)])  # pyright: ignore
+        found.append(({name: value.item() for name, value in parts.items()}, gradients, micro))
+    (losses_separate, separate, rows), (losses_packed, packed, packs) = found
+    assert losses_packed == pytest.approx(losses_separate, rel=1e-5)
+    assert (packed - separate).norm() < 1e-5 * separate.norm()
+    assert sum(len(batch.labels) for batch in packs.batches) == (4 if pd else 2)
+    return rows.tokens, packs.tokens
