@@ -32,7 +32,7 @@ def is_main() -> bool:
 def wait() -> None:
     """Wait until all processes have come to this point."""
     if count() > 1:
-        _state().wait_for_everyone()
+        state().wait_for_everyone()
 
 
 @contextmanager
@@ -45,7 +45,11 @@ def main_first() -> Iterator[None]:
         wait()
 
 
-def _state() -> Any:
+def state(*, cpu: bool = False) -> Any:
+    """accelerate's PartialState of this process; cpu: without GPUs, as also ACCELERATE_USE_CPU and having none say."""
+    import torch
     from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
 
-    return PartialState(timeout=PATIENCE)
+    cpu = cpu or parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
+    return PartialState(cpu=cpu, timeout=PATIENCE) if count() > 1 else PartialState(cpu=cpu)

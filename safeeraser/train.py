@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -85,8 +85,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
                 raise Interrupted(f"stopped after step {step} of {steps}; the same command goes on from here")
             if step % config.checkpoint_every == 0 and step < steps:
                 checkpoints.save(run, step, unlearner.base, unlearner.trainer)
-    checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(unlearner.base, folder))
     if processes.is_main():
+        checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(unlearner.base, folder))
         shutil.rmtree(run.checkpoints, ignore_errors=True)
     processes.wait()
     if stop:
@@ -169,11 +169,13 @@ def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], step
     """The model with its adapter, fresh or from the last checkpoint, and what trains it, on the device."""
     config = run.config
     _check_processes(config)
+    state = processes.state(cpu=config.device == "cpu")
     accelerator = Accelerator(
         mixed_precision="no" if config.precision == "fp32" else config.precision,
         gradient_accumulation_steps=config.accumulation // processes.count(),
-        cpu=config.device == "cpu",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=processes.PATIENCE)],
+        cpu=state.device.type == "cpu",
+        # Nothing in a buffer changes, and processes that wait for each other in each forward pass need not have as many.
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     set_seed(config.seed)
     base = models.attach_lora(network, config)
