@@ -29,6 +29,7 @@ import psutil
 from safeeraser.config import RunConfig
 from safeeraser.data.records import VQA
 from safeeraser.errors import SafeEraserError
+from safeeraser.questions import Question
 from safeeraser.runs import Run
 
 KEPT = 4  # adapters in memory
@@ -113,12 +114,10 @@ def _answer(shelf: Shelf, asked: dict[str, Any], picture: Path, question: str) -
     config = config.model_copy(update={"max_new_tokens": min(config.max_new_tokens, MOST_NEW_TOKENS)})
     model, processor = shelf.take(run, adapted=asked["adapted"])
     _refuse_special_tokens(question, processor)
-    item = VQA("", "general", "val", "", picture, question, "")
+    asked_once = Question(VQA("", "general", "val", "", picture, question, ""), sample=0)
     with models.explain_memory(OUT_OF_MEMORY):
         # The encoder is new each time because it remembers pictures by path.
-        [text] = generate.answer(
-            model, Encoder(processor, max_length=config.max_length), [item], config, seed=config.seed
-        )
+        [(_, text)] = generate.answers(model, Encoder(processor, max_length=config.max_length), [asked_once], config)
     return {"run": asked["run"], "answer": text, "seconds": time.monotonic() - start}
 
 

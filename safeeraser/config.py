@@ -54,7 +54,9 @@ class RunConfig(BaseModel):
     device: Literal["auto", "cpu"] = Field("auto", description="'auto' takes a GPU when there is one")
     workers: int = Field(0, ge=0, description="processes that read pictures ahead; 0 reads them when they are needed")
     feature_cache: float | None = Field(
-        None, gt=0, description="GB of disk that the frozen vision tower's features of pictures may take; none: no cache"
+        None,
+        gt=0,
+        description="GB of disk that the frozen vision tower's features of pictures may take; none: no cache",
     )
     base_cache: float | None = Field(
         None, gt=0, description="GB of disk that the base model's outputs for KL and NPO may take; none: no cache"
@@ -70,6 +72,9 @@ class RunConfig(BaseModel):
     samples: int = Field(1, gt=0, description="answers sampled per forget question (other sets: 1)")
     max_new_tokens: int = Field(48, gt=0, description="longest answer, in tokens")
     answer_batch: int = Field(128, gt=0, description="answers generated at once")
+    engine: Literal["shared", "plain"] = Field(
+        "shared", description="'shared' computes a picture once for all its questions, 'plain' once for each"
+    )
     eval_records: int | None = Field(None, gt=0, description="records asked per split (default: all)")
     judge: str = Field("demo", description=f"who grades: {', '.join(JUDGES)}")
 
@@ -149,7 +154,7 @@ _WITHOUT_EFFECT = {"look_every", "look_records", "workers", "feature_cache", "ba
 # The settings that decide the base model's answers.
 _ANSWERING = {
     *("model", "data", "precision", "quantization", "device", "max_length", "workers", "feature_cache"),
-    *("temperature", "top_p", "samples", "max_new_tokens", "answer_batch", "eval_records", "judge"),
+    *("temperature", "top_p", "samples", "max_new_tokens", "answer_batch", "engine", "eval_records", "judge"),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 
 from safeeraser import packing
@@ -90,13 +89,3 @@ def view(current: Answers, term: Term, terms: tuple[Term, ...], base: Tensor | N
         asked = current.of(base_sets(terms))
         mine = base[mask[asked]]
     return View(current.predictions[mask], current.labels[mask], current.example[mask], mine)
-
-
-def base_model(adapted: PeftModel) -> Callable[[MicroBatch], Tensor]:
-    """The base model's logits from the adapted model with its adapter off: no second model."""
-
-    def base_logits(micro: MicroBatch) -> Tensor:
-        with torch.no_grad(), adapted.disable_adapter():
-            return answers(logits(adapted), micro.base).predictions
-
-    return base_logits

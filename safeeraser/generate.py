@@ -1,86 +1,147 @@
-"""Answers: ask a run's model every question of the evaluation, in batches, resumable, each batch flushed to disk."""
+"""Answers: ask a run's model, or another engine, all that an evaluation asks; resumable, on one device or many."""
 
-import hashlib
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import set_seed
+from torch import Tensor
 
-from safeeraser import models
+from safeeraser import decode, features, models, processes, sampling
 from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
-from safeeraser.data.records import VQA, Dataset
+from safeeraser.data.records import Dataset
 from safeeraser.progress import Reporter
 from safeeraser.questions import Question, questions
 from safeeraser.runs import Run, RunError
 
+# Rows go to the disk together: this many, or those of this many seconds.
+ROWS, SECONDS = 64, 1.0
 
-def generate(run: Run, data: Dataset, progress: Reporter | None = None) -> None:
-    """Append the answers that the run does not have yet to its `answers.jsonl`."""
-    config = run.config
-    if config.trains and not run.adapter.exists():
-        raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
-    run.repair(run.answers)
-    done = {(row["id"], row["sample"]) for row in run.rows(run.answers)}
-    asked = questions(data, config)
-    batches = [batch for batch in batches_of(asked, config.answer_batch) if any(q.key not in done for q in batch)]
-    if not batches:
-        return
-    task = progress and progress.add_task("answer", total=len(asked), completed=len(done), note="")
-    network, processor = models.load(config.model, precision=config.precision)
-    model: Any = models.load_adapter(network, run.adapter) if config.trains else network
-    encoder = Encoder(processor, max_length=config.max_length)
-    for batch in batches:
+
+class Engine(Protocol):
+    """Answers questions in any order. If it has a text `note`, every row says so in its field `engine`."""
+
+    def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]: ...
+
+
+class OwnModel:
+    """The engine that is the run's own model, loaded when the first question is asked."""
+
+    def __init__(self, run: Run) -> None:
+        if run.config.trains and not run.adapter.exists():
+            raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
+        self.run = run
+
+    def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]:
+        config = self.run.config
+        how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
+        network, processor = models.load(config.model, **how)
+        model: Any = models.load_adapter(network, self.run.adapter) if config.trains else network
         with models.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
             model.to(PartialState(cpu=config.device == "cpu").device).eval()
-            rows = answer_rows(model, encoder, batch, config)
-        rows = [row for row in rows if (row["id"], row["sample"]) not in done]
-        run.append(run.answers, rows)
-        done |= {(row["id"], row["sample"]) for row in rows}
-        run.set_state("running", stage="generate", step=len(done), steps=len(asked))
+            if config.feature_cache:
+                features.cache(model, limit=config.feature_cache)
+            encoder = Encoder(processor, max_length=config.max_length)
+            yield from answers(model, encoder, asked, config, workers=config.workers)
+
+
+def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: Engine | None = None) -> None:
+    """Append the answers that the run does not have yet to its `answers.jsonl`.
+
+    Several processes share the pictures, and each writes a file of its own; at the end the first one joins them.
+    """
+    engine = engine or OwnModel(run)
+    run.join_answers()  # a stopped run of several processes left parts
+    asked = questions(data, run.config)
+    done = {(row["id"], row["sample"]) for row in run.rows(run.answers)}
+    missing = [question for question in asked if question.key not in done]
+    if not missing:
+        return
+    task = progress and progress.add_task("answer", total=len(asked), completed=len(done), note="")
+    mine = share(missing, process=processes.rank(), count=processes.count())
+    for group in _groups(engine.answers(mine)) if mine else ():
+        run.append_answers(answer_row(question, text, run.config, engine) for question, text in group)
+        answered = run.answered()
+        run.set_state("running", stage="generate", step=answered, steps=len(asked))
         if progress:
-            progress.update(task, completed=len(done))
+            progress.update(task, completed=answered)
+    run.join_answers()
 
 
-def batches_of(asked: list[Question], size: int) -> Iterator[list[Question]]:
-    """Always the same batches for the same questions, so that a resumed run answers like one that was never stopped."""
-    for start in range(0, len(asked), size):
-        yield asked[start : start + size]
+def answers(
+    model: Any, encoder: Encoder, asked: Sequence[Question], config: RunConfig, *, workers: int = 0
+) -> Iterator[tuple[Question, str]]:
+    """A model's answers as they end, greedy at temperature 0, else sampled; the model is on its device, in eval mode.
+
+    A question gets the same answer whatever is asked with it (up to rounding, which another batch may do another way).
+    """
+    if config.engine == "plain":
+        return _plain(model, encoder, asked, config)
+    return decode.answers(model, encoder, asked, config, workers=workers)
 
 
-def answer_rows(model: Any, encoder: Encoder, batch: list[Question], config: RunConfig) -> list[dict[str, Any]]:
-    """The answer rows of one batch; sampling starts from a seed that depends on run seed and batch alone."""
-    seed = int(hashlib.sha256(f"{config.seed}/{batch[0].key}".encode()).hexdigest()[:8], 16)
-    answers = answer(model, encoder, [question.item for question in batch], config, seed=seed)
-    return [
-        {
-            "id": question.item.id,
-            "set": question.item.set,
-            "split": question.item.split,
-            "category": question.item.category,
-            "sample": question.sample,
-            "seed": config.seed,
-            "answer": text,
-        }
-        for question, text in zip(batch, answers, strict=True)
-    ]
+def answer_row(question: Question, text: str, config: RunConfig, engine: Any = None) -> dict[str, Any]:
+    """A row of `answers.jsonl`."""
+    item, note = question.item, getattr(engine, "note", "")
+    return {
+        "id": item.id,
+        "set": item.set,
+        "split": item.split,
+        "category": item.category,
+        "sample": question.sample,
+        "seed": config.seed,
+        "answer": text,
+    } | ({"engine": note} if note else {})
+
+
+def share(asked: Sequence[Question], *, process: int, count: int) -> list[Question]:
+    """The questions of one of several processes: those of every so-manieth picture, so that none computes it twice."""
+    return [question for picture in decode.by_picture(asked)[process::count] for question in picture]
+
+
+def _groups(found: Iterator[tuple[Question, str]]) -> Iterator[list[tuple[Question, str]]]:
+    group, since = [], time.monotonic()
+    for answer in found:
+        group.append(answer)
+        if len(group) == ROWS or time.monotonic() - since >= SECONDS:
+            yield group
+            group, since = [], time.monotonic()
+    if group:
+        yield group
 
 
 @torch.inference_mode()
-def answer(model: Any, encoder: Encoder, items: list[VQA], config: RunConfig, *, seed: int) -> list[str]:
-    """The model's answers, greedy at temperature 0, else sampled."""
-    inputs = {name: tensor.to(model.device) for name, tensor in encoder.prompt_batch(items).items()}
-    inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
-    set_seed(seed)
-    how = (
-        {"do_sample": True, "temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
-        if config.temperature
-        else {"do_sample": False}
-    )
-    out = model.generate(
-        **inputs, **how, max_new_tokens=config.max_new_tokens, pad_token_id=encoder.tokenizer.pad_token_id
-    )
-    new = out[:, inputs["input_ids"].shape[1] :]
-    return [text.strip() for text in encoder.tokenizer.batch_decode(new, skip_special_tokens=True)]
+def _plain(
+    model: Any, encoder: Encoder, asked: Sequence[Question], config: RunConfig
+) -> Iterator[tuple[Question, str]]:
+    """The answers by transformers' own `generate`, batch by batch, padded on the left."""
+    for start in range(0, len(asked), config.answer_batch):
+        batch = asked[start : start + config.answer_batch]
+        inputs = {
+            name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
+            for name, tensor in encoder.prompt_batch([question.item for question in batch]).items()
+        }
+        prompt = inputs["input_ids"].shape[1]
+        out = model.generate(
+            **inputs,
+            do_sample=False,
+            logits_processor=[_draw(batch, config, prompt)] if config.temperature else [],
+            max_new_tokens=config.max_new_tokens,
+            eos_token_id=sorted(decode.end_tokens(model, encoder)),
+            pad_token_id=encoder.tokenizer.pad_token_id,
+        )
+        for question, tokens in zip(batch, out[:, prompt:], strict=True):
+            yield question, encoder.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+
+
+def _draw(batch: Sequence[Question], config: RunConfig, prompt: int) -> Any:
+    """For greedy decoding, scores that leave only the token that was drawn: so both engines draw the same."""
+    uniform = [sampling.draws(config, question) for question in batch]
+
+    def only_drawn(ids: Tensor, scores: Tensor) -> Tensor:
+        tokens = sampling.next_tokens(scores, [draws[ids.shape[1] - prompt] for draws in uniform], config)
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0)
+
+    return only_drawn

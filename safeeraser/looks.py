@@ -3,12 +3,11 @@
 A look changes nothing: training ends with the same adapter as without it, and a resumed run has the same looks.
 """
 
-import torch
 from peft import PeftModel
 
 from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
-from safeeraser.generate import answer_rows, batches_of
+from safeeraser.generate import answer_row, answers
 from safeeraser.questions import Question
 from safeeraser.runs import Run
 
@@ -24,13 +23,10 @@ def look(run: Run, step: int, model: PeftModel, encoder: Encoder, asked: list[Qu
     Call it before the step's checkpoint is written: then a checkpoint has every look up to its step, also after a kill.
     """
     config = run.config
-    # The seeds that answering sets are not those that dropout goes on with.
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        model.eval()
-        batches = batches_of(asked, config.answer_batch)
-        rows = [row for batch in batches for row in answer_rows(model, encoder, batch, config)]
-        model.train()
-    run.append(run.looks, [{"step": step} | row for row in rows])
+    model.eval()
+    texts = dict(answers(model, encoder, asked, config))
+    model.train()
+    run.append(run.looks, [{"step": step} | answer_row(question, texts[question], config) for question in asked])
 
 
 def rewind(run: Run, step: int) -> None:

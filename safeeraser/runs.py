@@ -133,6 +133,11 @@ class Run:
         return _read(self.folder / "config.json")
 
     @property
+    def answers_imported(self) -> bool:
+        """Whether its answers come from elsewhere; a run with an imported adapter gives its own."""
+        return bool(self.facts["imported"]) and not self.adapter.exists()
+
+    @property
     def config(self) -> RunConfig:
         try:
             return RunConfig(**self.facts["config"])
@@ -183,7 +188,7 @@ class Run:
 
     def answered(self) -> int:
         """How many answers there are so far, in all parts."""
-        return sum(path.read_bytes().count(b"\n") for path in (self.answers, *self._answers_parts()) if path.exists())
+        return sum(path.read_bytes().count(b"\n") for path in (self.answers, *self.answers_parts()) if path.exists())
 
     def join_answers(self) -> None:
         """Move the answers of all processes to `answers`, each once, and drop what a kill left half-written.
@@ -196,7 +201,7 @@ class Run:
         processes.wait()
 
     def _join_answers(self) -> None:
-        parts = self._answers_parts()
+        parts = self.answers_parts()
         lines: dict[tuple[str, int], str] = {}
         for path in (self.answers, *parts):
             for line, row in zip(_whole_lines(path), self.rows(path), strict=True):
@@ -207,7 +212,8 @@ class Run:
         for part in parts:
             part.unlink()
 
-    def _answers_parts(self) -> list[Path]:
+    def answers_parts(self) -> list[Path]:
+        """The files of several processes that are not joined yet."""
         return sorted(self.folder.glob("answers.*.jsonl"))
 
     def repair(self, path: Path, *, keep: int | None = None) -> None:

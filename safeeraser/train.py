@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,17 +24,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
-from safeeraser import checkpoints, looks, losses, models, processes
+from safeeraser import checkpoints, features, looks, losses, models, processes, reference
 from safeeraser.batches import Encoder, MicroBatch
 from safeeraser.checkpoints import Trainer
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset as Data
 from safeeraser.errors import SafeEraserError
 from safeeraser.examples import Examples
-from safeeraser.forward import base_model, term_losses
+from safeeraser.forward import term_losses
 from safeeraser.losses import Term
 from safeeraser.progress import Reporter
 from safeeraser.questions import look_questions
+from safeeraser.reference import BaseLogits
 from safeeraser.runs import Run
 
 
@@ -103,7 +104,7 @@ class Unlearner:
     model: Any
     base: PeftModel
     trainer: Trainer
-    base_logits: Callable[[MicroBatch], Tensor]
+    base_logits: BaseLogits
 
     def step(self, number: int, batches: Iterator[MicroBatch], stop: list[int]) -> dict[str, Any]:
         """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took.
@@ -174,7 +175,7 @@ def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], step
         mixed_precision="no" if config.precision == "fp32" else config.precision,
         gradient_accumulation_steps=config.accumulation // processes.count(),
         cpu=state.device.type == "cpu",
-        # Nothing in a buffer changes, and processes that wait for each other in each forward pass need not have as many.
+        # No buffer changes; without this, processes would wait for each other in each forward pass and need as many.
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     set_seed(config.seed)
@@ -186,8 +187,13 @@ def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], step
     schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     with models.explain_memory(_less_memory(config)):
         model, optimizer = accelerator.prepare(base, optimizer)
+    if config.feature_cache:
+        features.cache(base, limit=config.feature_cache)
     trainer = Trainer(optimizer, schedule, accelerator.scaler)
-    return Unlearner(config, terms, accelerator, model, base, trainer, base_model(base))
+    base_logits = reference.computed(base)
+    if config.base_cache and losses.base_sets(terms):
+        base_logits = reference.Kept(base, limit=config.base_cache, max_length=config.max_length)
+    return Unlearner(config, terms, accelerator, model, base, trainer, base_logits)
 
 
 def _check_processes(config: RunConfig) -> None:
@@ -195,7 +201,8 @@ def _check_processes(config: RunConfig) -> None:
     if config.accumulation % processes.count():
         raise TrainError(
             f"--accumulation {config.accumulation} cannot be shared by {processes.count()} processes: make it a "
-            f"multiple of {processes.count()}, and lower --batch-size (now {config.batch_size}) so that their product stays."
+            f"multiple of {processes.count()}, and lower --batch-size (now {config.batch_size}) so that their product "
+            "stays."
         )
 
 

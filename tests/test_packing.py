@@ -7,12 +7,12 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from safeeraser import demo_model, losses, models, packing
+from safeeraser import demo_model, losses, models, packing, reference
 from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.examples import Examples
-from safeeraser.forward import base_model, term_losses
+from safeeraser.forward import term_losses
 
 ALL = [(method, pd) for method in losses.METHODS for pd in (False, True)]
 
@@ -80,7 +80,7 @@ def test_they_are_equal_with_576_picture_tokens(
 
 @pytest.mark.parametrize("method", ["kl", "gd"])
 def test_they_are_equal_where_answers_are_cut_at_the_longest_length(config: RunConfig, tiny_data: Dataset, method: str):
-    network, processor = models.load(config.model)
+    _, processor = models.load(config.model)
     encoder = Encoder(processor, max_length=26)
     pairs = [pair for record in tiny_data.train[:1] for pair in record.pairs]
     lengths = [len(encoder.tokens(vqa.question, vqa.answer, vqa.picture)[0]) for vqa in pairs]
@@ -123,7 +123,7 @@ def compare(config: RunConfig, data: Dataset, *, method: str, pd: bool, max_leng
         micro = Encoder(processor, max_length=max_length).micro_batch(
             [examples[place] for place in range(8)], terms, pack=pack
         )
-        parts = term_losses(adapted, base_model(adapted), micro, terms)
+        parts = term_losses(adapted, reference.computed(adapted), micro, terms)
         sum((term.weight * parts[term.name] for term in terms), start=torch.zeros(())).backward()
         gradients = torch.cat([parameter.grad.flatten() for parameter in models.trainable(adapted)])  # pyright: ignore
         found.append(({name: value.item() for name, value in parts.items()}, gradients, micro))

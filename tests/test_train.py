@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from safeeraser import losses, models, train
+from safeeraser import losses, models, reference, train
 from safeeraser.batches import SETS, Encoder
 from safeeraser.config import RunConfig
 from safeeraser.data.records import DataError, Dataset
 from safeeraser.examples import Examples
+from safeeraser.forward import term_losses
 from safeeraser.runs import Run
-from safeeraser.forward import base_model, term_losses
 from safeeraser.train import TrainError
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def test_term_losses_are_the_models_own_losses(config: RunConfig, tiny_data: Dat
     network, _ = models.load(config.model)
     adapted = models.attach_lora(network, config).eval()
     micro = batch_of(config.model_copy(update={"pack": False}), tiny_data)
-    ours = term_losses(adapted, base_model(adapted), micro, losses.terms("po", pd=True))
+    ours = term_losses(adapted, reference.computed(adapted), micro, losses.terms("po", pd=True))
     alone = [
         adapted(**{k: v[row : row + 1] for k, v in batch.inputs.items()}, labels=batch.labels[row : row + 1]).loss
         for batch in micro.batches
@@ -100,10 +100,12 @@ def test_kl_is_zero_at_the_start_and_then_grows(config: RunConfig, tiny_data: Da
     adapted = models.attach_lora(network, config).eval()
     terms = losses.terms("kl", pd=False)
     batch = batch_of(config.model_copy(update={"method": "kl"}), tiny_data)
-    assert term_losses(adapted, base_model(adapted), batch, terms)["retain"].item() == pytest.approx(0, abs=1e-7)
+    assert term_losses(adapted, reference.computed(adapted), batch, terms)["retain"].item() == pytest.approx(
+        0, abs=1e-7
+    )
     for parameter in models.trainable(adapted):
         torch.nn.init.normal_(parameter, std=0.2)
-    assert term_losses(adapted, base_model(adapted), batch, terms)["retain"].item() > 1e-3
+    assert term_losses(adapted, reference.computed(adapted), batch, terms)["retain"].item() > 1e-3
 
 
 def test_the_reference_does_not_drift_while_projector_and_lora_train(

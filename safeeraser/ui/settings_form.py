@@ -25,7 +25,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "What": ("model", "data", "method", "pd", "pd_weight", "retain_weight", "seed"),
     "Training": (),
     "LoRA": ("lora_rank", "lora_alpha", "lora_dropout", "train_projector"),
-    "Answering": (*("temperature", "top_p", "samples", "max_new_tokens", "answer_batch", "eval_records", "judge"),),
+    "Answering": (
+        *("temperature", "top_p", "samples", "max_new_tokens", "answer_batch", "engine", "eval_records", "judge"),
+    ),
 }
 OPEN = "What"
 CHOICES: dict[str, tuple[str, ...]] = {"method": (*METHODS, BASE), "judge": tuple(JUDGES)}
