@@ -12,7 +12,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from safeeraser.questions import look_questions, questions
 from safeeraser.runs import Run, identity
 
 RECORDS = {"train": 1800, "val": 600}
-SAFE_PICTURES = {"train": 450, "val": 150}  # every one is the safe partner of four records
+PARTNERS = 4  # records that share a safe picture
 SIDE = 224  # pixels
 METHODS = ("po", "gd", "kl", "ga")
 LOOKS = 8  # along the training of every run of seed 0
@@ -57,7 +57,7 @@ def make(folder: Path, runs: int) -> tuple[Path, Path]:
     """The data set and the folder of so many runs below `folder`, made where they are not there yet."""
     data = folder / "data"
     if not data.exists():
-        _data_set(folder / "data.part")
+        data_set(folder / "data.part")
         (folder / "data.part").rename(data)
     target = folder / f"runs-{runs}"
     os.environ["SAFEERASER_RUNS"] = str(target)
@@ -92,27 +92,30 @@ def _configs(data: str, runs: int) -> list[RunConfig]:
     return [RunConfig.create("paper", **settings).base(), *trained]
 
 
-def _data_set(target: Path) -> None:
-    """Write `all_train.json`, `all_val.json`, `prompt.json` and the pictures."""
+def data_set(target: Path, records: dict[str, int] = RECORDS, picture: Callable[..., None] | None = None) -> None:
+    """Write `all_train.json`, `all_val.json`, `prompt.json` and the pictures.
+
+    records: how many of each split. picture: writes a picture, given its path and, by name, its `seed`.
+    """
     shutil.rmtree(target, ignore_errors=True)
-    number = 0
-    for split, count in RECORDS.items():
-        records = []
+    draw, number = picture or _picture, 0
+    for split, count in records.items():
+        rows = []
         for place in range(count):
             number += 1
-            records.append(_record(split, place, number))
-            _picture(target / records[-1]["image_path"], seed=number)
-            if place < SAFE_PICTURES[split]:
-                _picture(target / records[-1]["SDImage_path"], seed=-number)
-        (target / f"all_{split}.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+            rows.append(_record(split, place, number, safe_pictures=count // PARTNERS))
+            draw(target / rows[-1]["image_path"], seed=number)
+            if place < count // PARTNERS:
+                draw(target / rows[-1]["SDImage_path"], seed=-number)
+        (target / f"all_{split}.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     (target / "prompt.json").write_text(json.dumps({"idk": REFUSALS}), encoding="utf-8")
 
 
-def _record(split: str, place: int, number: int) -> dict:
+def _record(split: str, place: int, number: int, *, safe_pictures: int) -> dict:
     rng = random.Random(f"record {number}")
     category = CATEGORIES[place % len(CATEGORIES)]
     keyword = f"{rng.choice(ADJECTIVES.split())} {rng.choice(THINGS.split())} {number}"
-    partner = place % SAFE_PICTURES[split]
+    partner = place % safe_pictures
     safe = (
         f"plain {THINGS.split()[partner % 16]} {partner if rng.random() < 0.5 or split == 'train' else partner + 9000}"
     )

@@ -209,7 +209,7 @@ def _resolved(names: Sequence[str]) -> list[dict[str, Any]]:
     if not runs:
         raise AskError("name at least one run to ask ('base' alone does not say whose base model)")
     for name, run in runs.items():
-        if run.facts["imported"]:
+        if run.answers_imported:
             raise AskError(f"{name} was imported: its answers are here, its model is not; leave it out")
         if run.config.trains and not run.adapter.exists():
             raise AskError(f"{name} has no adapter yet; wait until it is trained, or `safeeraser unlearn` it")

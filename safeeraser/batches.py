@@ -20,8 +20,6 @@ SETS = ("forget", "refusal", "retain", "decouple")
 
 # (index of the example within its micro-batch, set, pair)
 Pair = tuple[int, str, VQA]
-# Rows that share a forward pass are at least this long, as a share of the longest.
-EVEN = 0.75
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,17 @@ class MicroBatch:
 
 
 class Encoder:
-    """Turns pairs into tensors with one model's processor."""
+    """Turns pairs into tensors with one model's processor.
 
-    def __init__(self, processor: Any, *, max_length: int = 512) -> None:
+    max_length: of question and answer, in tokens. even: rows that share a forward pass are at least this long, as a
+    share of the longest; 0 puts all into one.
+    """
+
+    def __init__(self, processor: Any, *, max_length: int = 512, even: float = 0.75) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.max_length = max_length
+        self.even = even
         self.seen = lru_cache(maxsize=1024)(self._seen)
         self.tokens = lru_cache(maxsize=50_000)(self._tokens)
 
@@ -104,7 +107,7 @@ class Encoder:
         rows = sorted((self._row(shown, pack=pack) for shown in together.values()), key=_length, reverse=True)
         groups: list[list[_Row]] = []
         for row in rows:
-            if not groups or _length(row) < EVEN * _length(groups[-1][0]):
+            if not groups or _length(row) < self.even * _length(groups[-1][0]):
                 groups.append([])
             groups[-1].append(row)
         return tuple(self._batch(group, packed=pack) for group in groups)

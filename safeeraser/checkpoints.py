@@ -48,16 +48,26 @@ _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 def save(run: Run, step: int, base: PeftModel, trainer: Trainer) -> None:
     """Everything that the rest of the run depends on: weights, optimizer and schedule."""
-    state = {"step": step, "trainer": trainer.state(base)}
+    # All processes take part in gathering what is spread over them; the main one writes.
+    weights, state = models.adapter_weights(base), {"step": step, "trainer": trainer.state(base)}
 
     def write(folder: Path) -> None:
-        models.save_adapter(base, folder)
+        models.save_adapter(base, folder, weights)
         torch.save(state, folder / "trainer.pt")
 
     if processes.is_main():
         write_whole(run.checkpoints / f"step-{step}", write)
         for old in every(run)[:-KEPT]:
             shutil.rmtree(old)
+    processes.wait()
+
+
+def finish(run: Run, base: PeftModel) -> None:
+    """Write the run's adapter; its checkpoints have served."""
+    weights = models.adapter_weights(base)
+    if processes.is_main():
+        write_whole(run.adapter, lambda folder: models.save_adapter(base, folder, weights))
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
     processes.wait()
 
 

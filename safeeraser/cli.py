@@ -6,7 +6,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from safeeraser import __version__, commands
+from safeeraser import __version__, commands, hardware
 from safeeraser.config import PRESETS, RunConfig
 from safeeraser.errors import SafeEraserError
 
@@ -57,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         "safeeraser generate demo-po-pd-s0-1a2b3c",
     )
     generate.add_argument("run", help="a run's name or folder")
+    generate.add_argument(
+        "--endpoint", metavar="URL", help="ask a server of the exported model, such as http://localhost:8000/v1"
+    )
+    generate.add_argument("--endpoint-model", metavar="NAME", help="its name there (default: the only one served)")
+    generate.add_argument(
+        "--endpoint-workers", metavar="INT", type=int, help="questions under way at once (default: 16)"
+    )
     judge = _command(
         subcommands,
         "judge",
@@ -97,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of the table (default: by --output, else text)",
     )
     sweep.add_argument("--output", type=Path, help="write the table to this .md or .csv file")
+    _places(sweep)
     _config_flags(sweep, preset_flag="--settings", leave_out=("method", "pd", "seed"))
+    _plan(subcommands)
 
     _jobs(subcommands)
     data = subcommands.add_parser("data", help="check a data set, import answers").add_subparsers(
@@ -123,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     imported.add_argument("--split", choices=("train", "val"), help="of the file's records (default: found by itself)")
     _config_flags(imported)
     _name_flags(imported)
+    _cache(subcommands)
+    _adapters(subcommands)
     demo = subcommands.add_parser("demo", help="the demo world").add_subparsers(required=True, metavar="COMMAND")
     build = _command(
         demo,
@@ -134,6 +145,100 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--folder", type=Path, default=Path("demo-model"), help="where the checkpoint goes")
     build.add_argument("--seed", type=int, default=0)
     return parser
+
+
+def _adapters(subcommands: Any) -> None:
+    """Adapters into a run and out of it."""
+    adapter = subcommands.add_parser("adapter", help="import an adapter").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    imported = _command(
+        adapter,
+        "import",
+        commands.adapter_import,
+        "make a run from a published checkpoint.pt (LoRA and projector tensors by name)",
+        "safeeraser adapter import checkpoint.pt --model llava-hf/llava-1.5-7b-hf --data path/to/SafeEraser "
+        "--preset paper --method po --pd --lora-alpha 256",
+    )
+    imported.add_argument("file", type=Path, help="a state dict saved by torch; rank and projector are read from it")
+    _config_flags(imported, leave_out=("lora_rank", "train_projector"))
+    _name_flags(imported)
+    export = _command(
+        subcommands,
+        "export",
+        commands.export,
+        "merge a run's adapter into its base model, with a model card; transformers, vLLM and SGLang load it",
+        "safeeraser export demo-po-pd-s0-1a2b3c --out my-model",
+    )
+    export.add_argument("run", help="a run's name or folder")
+    export.add_argument("--out", type=Path, help="an empty or new folder (default: exports/ and the run's name)")
+
+
+def _cache(subcommands: Any) -> None:
+    """`cache` alone lists; below it `clear`."""
+    cache = _command(
+        subcommands, "cache", commands.cache_list, "list what is kept on disk to save time", "safeeraser cache --json"
+    )
+    cache.add_argument("--json", action="store_true", help="print the list as JSON")
+    clear = _command(
+        cache.add_subparsers(metavar="COMMAND"),
+        "clear",
+        commands.cache_clear,
+        "empty the caches; what is needed again is computed again",
+        "safeeraser cache clear",
+    )
+    clear.add_argument("--json", action="store_true", help="print what was freed as JSON")
+
+
+def _plan(subcommands: Any) -> None:
+    plan = _command(
+        subcommands,
+        "plan",
+        commands.plan,
+        "parameters, memory, tokens, steps and time of a run, before anything is loaded",
+        "safeeraser plan --preset paper --model llava-hf/llava-1.5-7b-hf --method kl --official-size --hardware h100",
+    )
+    plan.add_argument("--hardware", help=f"one of {', '.join(hardware.NAMES)} (default: all of them)")
+    plan.add_argument("--gpus", type=_positive, default=1, metavar="INT", help="how many of them share the work")
+    plan.add_argument(
+        "--official-size", action="store_true", help="take the numbers of the official data set, which need not be here"
+    )
+    plan.add_argument("--json", action="store_true", help="print all of it as JSON")
+    _config_flags(plan)
+
+
+def _places(sweep: argparse.ArgumentParser) -> None:
+    """Where a sweep's runs go, and what they ask of a cluster."""
+    sweep.add_argument(
+        "--on",
+        choices=("here", "queue", "slurm"),
+        default="here",
+        help="run here and now, as processes in this machine's queue (safeeraser jobs), or as jobs of a Slurm cluster",
+    )
+    sweep.add_argument("--slurm-partition", metavar="NAME", help="with --on slurm: the partition")
+    sweep.add_argument("--slurm-account", metavar="NAME", help="with --on slurm: the account")
+    sweep.add_argument("--gpus", type=int, metavar="INT", help="with --on slurm: GPUs of each run (default: 1)")
+    sweep.add_argument("--hours", type=float, metavar="FLOAT", help="with --on slurm: of each job (default: 24)")
+    sweep.add_argument(
+        "--slurm-parameter",
+        type=_setting,
+        action="append",
+        metavar="KEY=VALUE",
+        help="with --on slurm: a parameter of sbatch, such as constraint=a100; can be given several times",
+    )
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    return key.lstrip("-"), value
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
 
 
 def _jobs(subcommands: Any) -> None:

@@ -11,23 +11,25 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import track as rich_track
 from rich.table import Table
 
-from safeeraser import jobs, stages, tables
+from safeeraser import cluster, forecast, forecast_tables, hardware, jobs, processes, stages, store, tables
 from safeeraser.config import ConfigError, RunConfig
 from safeeraser.data import health, predictions
 from safeeraser.errors import SafeEraserError
 from safeeraser.progress import reporter
 from safeeraser.runs import Run, RunError
+from safeeraser.store import Store
 
 # Methods, each without and with Prompt Decouple; the base model is always the first row.
 SWEEPS: dict[str, tuple[str, ...]] = {"paper": ("ga", "gd", "kl", "po")}
 
 # Piped output keeps its columns whatever the terminal is.
-out = Console(width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, soft_wrap=True)
+out = Console(width=None if sys.stdout.isatty() else 160, quiet=not processes.is_main())
+err = Console(stderr=True, soft_wrap=True, quiet=not processes.is_main())
 
 
 def run(options: argparse.Namespace) -> None:
@@ -50,9 +52,23 @@ def unlearn(options: argparse.Namespace) -> None:
 
 def generate(options: argparse.Namespace) -> None:
     run = Run.find(options.run)
+    engine = _engine(options, run)
     with reporter(err) as progress:
-        stages.generate(run, _source_of(run), progress)
+        stages.generate(run, _source_of(run), progress, engine=engine)
     out.print(f"answers: {run.answers} ({len(run.rows(run.answers))} rows)", highlight=False)
+
+
+def _engine(options: argparse.Namespace, run: Run) -> Any:
+    """Who answers: the endpoint that the flags name, None for the run's own model."""
+    given = {"model": options.endpoint_model, "workers": options.endpoint_workers}
+    given = {name: value for name, value in given.items() if value is not None}
+    if options.endpoint is None:
+        if given:
+            raise ConfigError(f"--endpoint-{next(iter(given))}: give the address too, --endpoint URL")
+        return None
+    from safeeraser.endpoint import Endpoint
+
+    return Endpoint(options.endpoint, run.config, **given)
 
 
 def judge(options: argparse.Namespace) -> None:
@@ -86,12 +102,27 @@ def _not_final(run: Run, source: stages.Source) -> str | None:
     return stages.unfinished(run, source)
 
 
+def plan(options: argparse.Namespace) -> None:
+    devices = [hardware.get(name) for name in ([options.hardware] if options.hardware else hardware.NAMES)]
+    data = None if options.official_size else _source(options).readable[0]
+    told = forecast.forecast(_config(options), data, devices, gpus=options.gpus)
+    if options.json:
+        print(json.dumps(told.as_dict(), indent=1))
+        return
+    for part in forecast_tables.render(told):
+        out.print(part, highlight=False)
+
+
 def sweep(options: argparse.Namespace) -> int:
-    form = _format(options)
-    source, rows, failed = _source(options), {}, 0
+    form, resources = _format(options), _resources(options)
     variants = [{"method": method, "pd": pd} for method in SWEEPS[options.sweep] for pd in (False, True)]
-    for seed, variant in product(options.seeds, variants):
-        config = _config(options, **variant, seed=seed)
+    configs = [_config(options, **variant, seed=seed) for seed, variant in product(options.seeds, variants)]
+    source, rows, failed = _source(options), {}, 0
+    if options.on != "here":
+        stages.check_judge(configs[0].judge, source)
+        _hand_over(configs, resources)
+        return 0
+    for config in configs:
         for one in (config.base(), config):
             run = stages.open_run(one, source)
             if run.name in rows:
@@ -105,8 +136,33 @@ def sweep(options: argparse.Namespace) -> int:
     return failed
 
 
+def _hand_over(configs: list[RunConfig], resources: cluster.Resources | None) -> None:
+    """Start the runs of a sweep elsewhere, and say what became of each."""
+    if resources:
+        said = cluster.hand_over(configs, resources)
+    else:
+        said = {name: jobs.watch(name).status for name in [jobs.launch(config) for config in configs]}
+    for name, words in said.items():
+        out.print(f"{name}: {words}", highlight=False, markup=False, soft_wrap=True)
+    out.print("for the table, give the same command without --on when they are done", highlight=False)
+
+
+def _resources(options: argparse.Namespace) -> cluster.Resources | None:
+    """What the flags ask of Slurm, None unless the sweep goes there."""
+    names = ("slurm_partition", "slurm_account", "gpus", "hours", "slurm_parameter")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.on != "slurm":
+        if given:
+            raise ConfigError(f"--{next(iter(given)).replace('_', '-')} has no effect without --on slurm; leave it out")
+        return None
+    extra = dict(given.pop("slurm_parameter", []))
+    return cluster.Resources(**{name.removeprefix("slurm_"): value for name, value in given.items()}, extra=extra)
+
+
 def _format(options: argparse.Namespace) -> str:
     """The table's format: as asked for, else by the file's ending; wrong ones are named before any work is done."""
+    if options.on != "here" and (options.format or options.output):
+        raise ConfigError(f"--format and --output have no effect with --on {options.on}, which prints no table")
     if options.output is None:
         return options.format or "text"
     form = options.format or {".md": "markdown", ".csv": "csv"}.get(options.output.suffix)
@@ -138,6 +194,35 @@ def data_import(options: argparse.Namespace) -> None:
         run.append(run.answers, rows)
     run.set_state("ready", stage="generate")
     out.print(f"answers: {run.answers} ({len(rows)} rows); next: safeeraser judge {run.name}", highlight=False)
+
+
+def adapter_import(options: argparse.Namespace) -> None:
+    for flag in ("method", "lora_alpha"):
+        if not hasattr(options, flag):
+            raise ConfigError(f"--{flag.replace('_', '-')}: the file does not say it; give what it was trained with")
+    from safeeraser import checkpoints, models, published
+
+    tensors = published.read(options.file)
+    config, source = _config(options, **published.settings(tensors, options.file)), _source(options)
+    if not config.trains:
+        raise ConfigError(f"--method {config.method} has no adapter; say which method the file was trained with")
+    adapted = published.adapter(tensors, config, options.file)
+    run = stages.open_run(config, source, name=options.name, force=options.force, imported=options.file.name)
+    with run.lock():
+        if run.adapter.exists():
+            raise RunError(f"{run.folder} has an adapter already; choose another --name or add --force")
+        checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(adapted, folder))
+        run.set_state("ready", stage="unlearn")
+    out.print(f"adapter: {run.adapter}; next: safeeraser generate {run.name}", highlight=False)
+
+
+def export(options: argparse.Namespace) -> None:
+    from safeeraser import export as exporting
+
+    run = Run.find(options.run)
+    folder = options.out or Path("exports") / run.name
+    exporting.export(run, folder)
+    out.print(f"model: {folder}; serve it: vllm serve {folder}", highlight=False, markup=False, soft_wrap=True)
 
 
 def jobs_list(options: argparse.Namespace) -> None:
@@ -186,6 +271,32 @@ def _say(name: str) -> None:
     out.print(f"{name}: {job.status}; log: {job.log}", highlight=False, markup=False, soft_wrap=True)
 
 
+def cache_list(options: argparse.Namespace) -> None:
+    _show_caches(store.sizes(), as_json=options.json)
+
+
+def cache_clear(options: argparse.Namespace) -> None:
+    before = store.sizes()
+    for row in before:
+        Store(row["folder"]).clear()
+    if not options.json:
+        out.print("freed:")
+    _show_caches(before, as_json=options.json)
+
+
+def _show_caches(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=1, default=str))
+        return
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("Cache", "Holds", "Files", "Size", "Folder"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        size = decimal(row["bytes"])
+        table.add_row(row["cache"], row["holds"], f"{row['files']:,}", size, escape(str(row["folder"])))
+    out.print(table)
+
+
 def demo_build(options: argparse.Namespace) -> None:
     from safeeraser import demo_model
 
@@ -206,7 +317,8 @@ def _source(options: argparse.Namespace) -> stages.Source:
 
 
 def _load(name: str) -> stages.Source:
-    return stages.Source(name, track=_track)
+    with processes.main_first():  # the demo world is drawn once
+        return stages.Source(name, track=_track)
 
 
 def _source_of(run: Run) -> stages.Source:

@@ -178,7 +178,7 @@ def _start(run: Run, words: list[str], config: RunConfig, device: str | None) ->
     device = _device(config, device)
     if not (run.folder / "config.json").exists():
         run.check_free()
-    elif run.facts["imported"]:
+    elif run.answers_imported:
         raise JobError(f"{run.name} was imported; run `safeeraser judge {run.name}` and `safeeraser score {run.name}`")
     run.cancel.unlink(missing_ok=True)
     before, now = run.launched or {}, time.time()

@@ -4,13 +4,14 @@ Not covered: what a stage computes (`train.py`, `generate.py`, `judges/`, `metri
 only by the stages that need them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safeeraser import data, judges, losses, metrics
+from safeeraser import data, judges, losses, metrics, processes
 from safeeraser.config import BASE, RunConfig
 from safeeraser.data import health, world
 from safeeraser.data.records import VQA, Dataset
@@ -56,9 +57,12 @@ def run_all(run: Run, source: Source, progress: Reporter | None = None) -> dict[
     if run.config.trains:
         unlearn(run, source, progress)
     generate(run, source, progress)
-    judge(run, source, run.config.judge)
-    row = score(run, source, run.config.judge)
-    finish(run, row)
+    if processes.is_main():
+        judge(run, source, run.config.judge)
+        finish(run, score(run, source, run.config.judge))
+    processes.wait()
+    row = run.scores
+    assert row is not None
     return row
 
 
@@ -66,7 +70,7 @@ def unlearn(run: Run, source: Source, progress: Reporter | None = None) -> None:
     """Train the run's adapter, if it is not there yet."""
     if not run.config.trains:
         raise RunError(f"{run.name} is the base model: there is nothing to unlearn (--method {BASE})")
-    if run.facts["imported"]:
+    if run.answers_imported:
         raise RunError(f"{run.name} was imported: there is nothing to train")
     if run.adapter.exists():
         return
@@ -76,14 +80,16 @@ def unlearn(run: Run, source: Source, progress: Reporter | None = None) -> None:
         train(run, source.readable[0], progress)
 
 
-def generate(run: Run, source: Source, progress: Reporter | None = None) -> None:
-    """Write the answers that the run does not have yet."""
-    if run.facts["imported"]:
+def generate(run: Run, source: Source, progress: Reporter | None = None, engine: Any = None) -> None:
+    """Write the answers that the run does not have yet; engine: who gives them, None for the run's own model."""
+    if run.answers_imported:
         raise RunError(f"{run.name} was imported: its answers are all there")
+    if run.config.trains and not run.adapter.exists():
+        raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
     from safeeraser import generate as answers
 
     with _working(run, "generate"):
-        answers.generate(run, source.readable[0], progress)
+        answers.generate(run, source.readable[0], progress, engine=engine)
 
 
 def judge(run: Run, source: Source, name: str) -> None:
@@ -131,7 +137,7 @@ def score(run: Run, source: Source, judge: str) -> dict[str, Any]:
         "pd": pd_weight(config),
         "seed": config.seed,
         "judge": judge,
-        "decoding": f"imported from {imported}" if (imported := run.facts["imported"]) else decoding(config),
+        "decoding": f"imported from {run.facts['imported']}" if run.answers_imported else decoding(config, answers),
         "metrics": metrics.metrics(**scored),
         "metrics_clean_val": metrics.metrics(**scored, only=source.clean),
         "by_category": metrics.by_category(**scored),
@@ -175,7 +181,7 @@ def unfinished(run: Run, source: Source) -> str | None:
     """Why the run's scores are not final yet, None when every question is answered and graded by its judge."""
     answered = {(row["id"], row["sample"]): row["set"] for row in run.rows(run.answers)}
     graded = {(row["id"], row["sample"], row["check"]) for row in _verdicts(run, run.config.judge)}
-    asked = set() if run.facts["imported"] else {q.key for q in questions(source.readable[0], run.config)}
+    asked = set() if run.answers_imported else {q.key for q in questions(source.readable[0], run.config)}
     if missing := len(asked - answered.keys()):
         return f"{missing} of {len(asked)} questions are not answered yet"
     checks = [(*key, check) for key, name in answered.items() for check in judges.CHECKS[name]]
@@ -197,10 +203,13 @@ def pd_weight(config: RunConfig) -> float:
     return losses.METHODS[config.method].pd_weight if config.pd_weight is None else config.pd_weight
 
 
-def decoding(config: RunConfig) -> str:
-    """How the answers were decoded, in words."""
+def decoding(config: RunConfig, answers: list[dict]) -> str:
+    """How the answers were decoded, in words; who gave them, where it was not the run's own model in this process."""
     how = f"sampled, T={config.temperature:g}, top_p={config.top_p:g}" if config.temperature else "greedy"
-    return f"{how}, at most {config.max_new_tokens} tokens"
+    by = Counter(row["engine"] for row in answers if "engine" in row)
+    some = {engine: "" if count == len(answers) else f"{count} of {len(answers)} " for engine, count in by.items()}
+    given = [f"{share}by {engine}" for engine, share in sorted(some.items())]
+    return ", ".join([how, f"at most {config.max_new_tokens} tokens", *given])
 
 
 def _change(run: Run, source: Source, judge: str, verdicts: list[dict]) -> dict[str, Any] | None:

@@ -7,7 +7,6 @@ So a run that was killed goes on as if nothing had happened, and several process
 import hashlib
 import math
 import resource
-import shutil
 import signal
 import sys
 import time
@@ -21,6 +20,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from peft import PeftModel
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
@@ -57,8 +58,10 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     examples = Examples(data, terms, config.seed, config.shuffle)
     steps = config.steps(len(examples.pairs))
     network, processor = models.load(config.model, precision=config.precision, quantization=config.quantization)
-    encoder = Encoder(processor, max_length=config.max_length)
     unlearner = _unlearner(network, run, terms, steps)
+    encoder = Encoder(processor, max_length=config.max_length)
+    if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
+        encoder.even = 0.0  # processes that share the weights need equally many forward passes
     done = checkpoints.load_trainer(run, unlearner.base, unlearner.trainer)
     run.repair(run.log, keep=done)
     looks.rewind(run, done)
@@ -86,10 +89,7 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
                 raise Interrupted(f"stopped after step {step} of {steps}; the same command goes on from here")
             if step % config.checkpoint_every == 0 and step < steps:
                 checkpoints.save(run, step, unlearner.base, unlearner.trainer)
-    if processes.is_main():
-        checkpoints.write_whole(run.adapter, lambda folder: models.save_adapter(unlearner.base, folder))
-        shutil.rmtree(run.checkpoints, ignore_errors=True)
-    processes.wait()
+    checkpoints.finish(run, unlearner.base)
     if stop:
         raise Interrupted("stopped after the last training step; the same command goes on from here")
 
@@ -159,7 +159,8 @@ class Unlearner:
 
     def _clip(self, number: int) -> float:
         """Shorten the gradient if it is too long; returns how long it was."""
-        norm = torch.as_tensor(self.accelerator.clip_grad_norm_(models.trainable(self.base), self.config.clip)).item()
+        norm = self.accelerator.clip_grad_norm_(models.trainable(self.base), self.config.clip)
+        norm = norm.full_tensor().item() if isinstance(norm, DTensor) else torch.as_tensor(norm).item()
         # In fp16 the scaler skips such a step and lowers its scale.
         if not math.isfinite(norm) and self.config.precision != "fp16":
             raise TrainError(f"the gradient is not finite at step {number}. {_START_LOWER}")
@@ -180,15 +181,16 @@ def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], step
     )
     set_seed(config.seed)
     base = models.attach_lora(network, config)
-    checkpoints.load_adapter(run, base)  # before anything spreads the weights over processes
+    # Both before anything spreads the weights over processes.
+    checkpoints.load_adapter(run, base)
+    if config.feature_cache:
+        features.cache(base, limit=config.feature_cache)
     if config.gradient_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
     optimizer = torch.optim.AdamW(models.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
     schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     with models.explain_memory(_less_memory(config)):
         model, optimizer = accelerator.prepare(base, optimizer)
-    if config.feature_cache:
-        features.cache(base, limit=config.feature_cache)
     trainer = Trainer(optimizer, schedule, accelerator.scaler)
     base_logits = reference.computed(base)
     if config.base_cache and losses.base_sets(terms):

@@ -8,12 +8,13 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import PIL
 from PIL import Image
 
+from safeeraser.data import recall
 from safeeraser.data.official import load
 from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record
 from safeeraser.data.report import BrokenPicture, Count, HealthReport, Overlap, RepeatedTarget
@@ -27,10 +28,10 @@ def check(folder: Path) -> HealthReport:
     """Read a data set folder and decode each of its pictures once. What cannot be loaded gives an unusable report."""
     try:
         dataset = load(folder)
-        hashes = picture_hashes(dataset)
+        hashes = picture_hashes(dataset, anew=True)
     except DataError as error:
         return HealthReport(str(folder), usable=False, why=str(error))
-    broken = _broken(hashes)
+    broken = _broken(dataset, hashes, anew=True)
     why = _unusable(dataset, broken)
     return HealthReport(
         folder=str(folder),
@@ -52,11 +53,12 @@ def check(folder: Path) -> HealthReport:
     )
 
 
-def picture_hashes(dataset: Dataset) -> dict[Path, str]:
-    """SHA-256 of the bytes of each picture that is there, in the order in which pairs first show them."""
-    pictures = _pictures(dataset)
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(pictures, pool.map(_file_hash, pictures), strict=True))
+def picture_hashes(dataset: Dataset, *, anew: bool = False) -> dict[Path, str]:
+    """SHA-256 of the bytes of each picture that is there, in the order in which pairs first show them.
+
+    anew: read each file, also one whose hash was taken before and that has the same size and time of change since.
+    """
+    return recall.of_each(_pictures(dataset), _file_hash, root=dataset.root, anew=anew)
 
 
 def dataset_hash(dataset: Dataset) -> str:
@@ -70,13 +72,21 @@ def dataset_hash(dataset: Dataset) -> str:
         for pair in dataset.vqa()
     )
     sizes = sorted((_inside(path, dataset), path.stat().st_size) for path in _pictures(dataset))
-    content = json.dumps([pairs, sizes, dataset.refusals], separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()
+    # The SHA-256 of [pairs, sizes, refusals] as JSON, pair by pair: the whole text would be as large as the data set.
+    text = json.JSONEncoder(separators=(",", ":")).encode
+    digest = hashlib.sha256(b"[[")
+    for place, pair in enumerate(pairs):
+        digest.update(f"{',' if place else ''}{text(pair)}".encode())
+    digest.update(f"],{text(sizes)},{text(dataset.refusals)}]".encode())
+    return digest.hexdigest()
 
 
 def readable(dataset: Dataset) -> tuple[Dataset, dict[Path, str]]:
-    """The data set with every picture that cannot be decoded taken as missing, and these pictures with the reason."""
-    broken = _broken(picture_hashes(dataset))
+    """The data set with every picture that cannot be decoded taken as missing, and these pictures with the reason.
+
+    A picture that was decoded before and has the same size and time of change since is not decoded again.
+    """
+    broken = _broken(dataset, picture_hashes(dataset))
 
     def pair(vqa: VQA) -> VQA:
         return replace(vqa, picture=None) if vqa.picture in broken else vqa
@@ -157,12 +167,12 @@ def _name(record: Record) -> str:
     return f"{record.split}/{record.image_id}"
 
 
-def _broken(hashes: Mapping[Path, str]) -> dict[Path, str]:
+def _broken(dataset: Dataset, hashes: Mapping[Path, str], *, anew: bool = False) -> dict[Path, str]:
     """Each picture that cannot be decoded, and why; files of the same bytes are decoded once."""
     one_of_each = {digest: path for path, digest in hashes.items()}
-    with ThreadPoolExecutor() as pool:
-        reasons = dict(zip(one_of_each, pool.map(_why_broken, one_of_each.values()), strict=True))
-    return {path: why for path, digest in hashes.items() if (why := reasons[digest])}
+    decoder = f"Pillow {PIL.__version__} {FORMATS} {MOST_PIXELS}"
+    reasons = recall.of_each(list(one_of_each.values()), _why_broken, root=dataset.root, version=decoder, anew=anew)
+    return {path: why for path, digest in hashes.items() if (why := reasons[one_of_each[digest]])}
 
 
 def _why_broken(path: Path) -> str | None:
@@ -171,6 +181,7 @@ def _why_broken(path: Path) -> str | None:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 return f"is {width:,} x {height:,} pixels large, more than {MOST_PIXELS:,} in all"
+            picture.draft(None, (1, 1))  # a JPEG is read to its end all the same, and small, in less time and memory
             picture.load()
     except Image.UnidentifiedImageError:
         return f"cannot be read as {', '.join(FORMATS)}"

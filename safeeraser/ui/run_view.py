@@ -260,5 +260,6 @@ def _origin(run: Run) -> None:
         versions = ", ".join(f"{library} {number}" for library, number in facts["versions"].items())
         made = f"Made on {facts['created']}, {facts['machine']}, Python {facts['python']}, {versions}"
         commit = f", commit {facts['commit'][:10]}" if facts["commit"] else ""
-        imported = f"; answers imported from {facts['imported']}" if facts["imported"] else ""
+        what = "answers" if run.answers_imported else "adapter"
+        imported = f"; {what} imported from {facts['imported']}" if facts["imported"] else ""
         st.caption(escape_markdown(f"{made}{commit}; data hash {facts['data_hash'][:10]}{imported}."))

@@ -1,0 +1,198 @@
+"""Tiny random checkpoints of three model families, in the file formats in which they are published."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    CLIPVisionConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3Processor,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextProcessor,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from safeeraser import demo_model, models
+from safeeraser.config import RunConfig
+
+INDEX = "model.safetensors.index.json"
+SIDE, PATCH = 32, 8  # pixels
+SMALL: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
+VICUNA = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}{{ content['text'] + ' '}}"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+MISTRAL = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' }}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<image>\n' }}{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{{ ' [/INST]' }}{% else %}{{ ' ' + message['content'][0]['text'] + '</s> ' }}{% endif %}{% endfor %}"
+)
+SMOLVLM = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
+    "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
+    "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}"
+    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+
+
+def _vision() -> dict[str, Any]:
+    return CLIPVisionConfig(**SMALL, image_size=SIDE, patch_size=PATCH).to_dict()
+
+
+def _text(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    return LlamaConfig(
+        **SMALL,
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    ).to_dict()
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    """One that starts every text with `<s>`, as Llama's does."""
+    tokenizer = demo_model.make_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    return tokenizer
+
+
+def llava(folder: Path) -> Path:
+    """As llava-hf/llava-1.5-7b-hf lies on the hub: sharded, old names of weights, an incomplete processor."""
+    torch.manual_seed(0)
+    tokenizer = _tokenizer()
+    config = LlavaConfig(
+        vision_config=_vision(),
+        text_config=_text(tokenizer),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    _save(LlavaForConditionalGeneration(config), folder)
+    rename_weights(folder, old="vision_tower.", new="vision_tower.vision_model.")
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "chat_template.json", {"chat_template": VICUNA})
+    write_json(
+        folder / "preprocessor_config.json",
+        {
+            "crop_size": {"height": SIDE, "width": SIDE},
+            "do_center_crop": True,
+            "do_convert_rgb": True,
+            "do_normalize": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "image_mean": [0.48145466, 0.4578275, 0.40821073],
+            "image_processor_type": "CLIPImageProcessor",
+            "image_std": [0.26862954, 0.26130258, 0.27577711],
+            "processor_class": "LlavaProcessor",
+            "resample": 3,
+            "rescale_factor": 0.00392156862745098,
+            "size": {"shortest_edge": SIDE},
+        },
+    )
+    return folder
+
+
+def llava_next(folder: Path) -> Path:
+    """As llava-hf/llava-v1.6-mistral-7b-hf: a picture is cut into as many patches as its shape asks for."""
+    torch.manual_seed(0)
+    tokenizer = _tokenizer()
+    grid = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
+    config = LlavaNextConfig(
+        vision_config=_vision(),
+        text_config=_text(tokenizer),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_grid_pinpoints=grid,
+    )
+    pictures = LlavaNextImageProcessorPil(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}, image_grid_pinpoints=grid
+    )
+    _save(LlavaNextForConditionalGeneration(config), folder)
+    LlavaNextProcessor(pictures, tokenizer, chat_template=MISTRAL).save_pretrained(folder)
+    return folder
+
+
+def idefics3(folder: Path) -> Path:
+    """As HuggingFaceTB/SmolVLM-256M-Instruct: other module names, tiles with text between them, its own end of turn."""
+    torch.manual_seed(0)
+    tokenizer = demo_model.make_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<|im_start|>", "eos_token": "<end_of_utterance>"})
+    tokenizer.add_tokens(["<global-img>", *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2))])
+    pictures = Idefics3ImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE})
+    tokens = (SIDE // PATCH // 2) ** 2
+    processor = Idefics3Processor(pictures, tokenizer, image_seq_len=tokens, chat_template=SMOLVLM)
+    config = Idefics3Config(
+        vision_config={**SMALL, "image_size": SIDE, "patch_size": PATCH},
+        text_config=_text(tokenizer),
+        scale_factor=2,
+        image_token_id=processor.image_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    _save(Idefics3ForConditionalGeneration(config), folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+FAMILIES = {"llava": llava, "llava_next": llava_next, "idefics3": idefics3}
+
+
+def perturbed(config: RunConfig) -> PeftModel:
+    """A config's model with an adapter that changes what it answers."""
+    network, _ = models.load(config.model, precision=config.precision, quantization=config.quantization, device="cpu")
+    torch.manual_seed(0)
+    adapted = models.attach_lora(network, config)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in models.trainable(adapted):
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return adapted.eval()
+
+
+def _save(network: PreTrainedModel, folder: Path) -> None:
+    network.save_pretrained(folder, max_shard_size="200KB")
+
+
+def rename_weights(folder: Path, *, old: str, new: str) -> None:
+    """Give the tensors of a sharded checkpoint that start with `old` another start."""
+    for shard in sorted(folder.glob("*.safetensors")):
+        save_file(
+            {
+                new + name.removeprefix(old) if name.startswith(old) else name: tensor
+                for name, tensor in load_file(shard).items()
+            },
+            shard,
+            metadata={"format": "pt"},
+        )
+    index = read_json(folder / INDEX)
+    places = index["weight_map"].items()
+    index["weight_map"] = {
+        new + name.removeprefix(old) if name.startswith(old) else name: file for name, file in places
+    }
+    write_json(folder / INDEX, index)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text())
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2))
