@@ -14,6 +14,7 @@ from pathlib import Path
 
 from safeeraser import jobs, runs, watching
 from safeeraser.config import RunConfig
+from safeeraser.data.records import Dataset
 from safeeraser.questions import questions
 from safeeraser.runs import Run, RunError
 from safeeraser.stages import Source
@@ -63,8 +64,12 @@ def plan(config: RunConfig, source: Source, *, name: str | None = None) -> Plan:
 
     Counts are exact: they look at every picture of the data set once, which `source` keeps.
     """
+    return of_data(config, source.readable[0], name=name)
+
+
+def of_data(config: RunConfig, data: Dataset, *, name: str | None = None) -> Plan:
+    """The same for a data set whose pictures are taken to be readable."""
     config = config if config.trains else config.base()
-    data = source.readable[0]
     asked = Counter(question.item.set for question in questions(data, config))
     pairs = sum(vqa.picture is not None for record in data.train for vqa in record.forget)
     steps = config.steps(pairs) if config.trains else 0
