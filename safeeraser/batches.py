@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from safeeraser import packing
+from safeeraser.attention import Packs, packs
 from safeeraser.data.records import VQA, DataError
 from safeeraser.losses import Term, base_sets
 
@@ -31,6 +32,7 @@ class Batch:
     example: [rows, length], index of the example within the micro-batch.
     member: [rows, length], index into SETS. Both are per token because a row may hold several pairs.
     segments: [rows, length], for packed rows which tokens see each other (`packing.mask`); None for one pair a row.
+    packs: the same for long rows, told in the way that is faster there.
     """
 
     inputs: dict[str, Tensor]
@@ -38,11 +40,12 @@ class Batch:
     example: Tensor
     member: Tensor
     segments: Tensor | None = None
+    packs: Packs | None = None
 
     def to(self, device: torch.device) -> "Batch":
         inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
-        rest = (t if t is None else t.to(device) for t in (self.labels, self.example, self.member, self.segments))
-        return Batch(inputs, *rest)  # pyright: ignore[reportArgumentType]
+        rest = (self.labels, self.example, self.member, self.segments, self.packs)
+        return Batch(inputs, *(part if part is None else part.to(device) for part in rest))  # pyright: ignore
 
     @property
     def tokens(self) -> int:
@@ -70,6 +73,10 @@ class MicroBatch:
     def to(self, device: torch.device) -> "MicroBatch":
         batches, base = (tuple(batch.to(device) for batch in each) for each in (self.batches, self.base))
         return replace(self, batches=batches, base=base)
+
+
+# Tokens in a packed row from which on attention without a mask is faster.
+LONG = 512
 
 
 class Encoder:
@@ -126,6 +133,7 @@ class Encoder:
         sequences = [ids for ids, _ in encoded]
         # A pair's own part has the last token of its prompt, which predicts the first of its answer.
         prefix = packing.shared(sequences, min(prompt for _, prompt in encoded) - 1) if pack else 0
+        prefix = min(prefix, self._after_picture(sequences[0]))
         row = packing.pack(sequences, prefix)
         labels, examples, members = [IGNORED] * prefix, [0] * prefix, [0] * prefix
         for (example, name, _), (ids, prompt) in zip(pairs, encoded, strict=True):
@@ -133,6 +141,10 @@ class Encoder:
             examples += [example] * (len(ids) - prefix)
             members += [SETS.index(name)] * (len(ids) - prefix)
         return _Row(row, labels, examples, members, pairs[0][2].picture)
+
+    def _after_picture(self, ids: Sequence[int]) -> int:
+        """Where the picture ends, as all rows share it; few tokens behind it would be shared by some."""
+        return 1 + max(place for place, token in enumerate(ids) if token == self.processor.image_token_id)
 
     def _batch(self, rows: "list[_Row]", *, packed: bool) -> Batch:
         length = _length(rows[0])
@@ -147,12 +159,14 @@ class Encoder:
             inputs["position_ids"] = padded((row.tokens.positions for row in rows), 0)
         else:
             inputs["attention_mask"] = (segments != packing.PADDING).long()
+        long = packed and length >= LONG
         return Batch(
             inputs | self._pictures([row.picture for row in rows]),
             labels=padded((row.labels for row in rows), IGNORED),
             example=padded((row.examples for row in rows), 0),
             member=padded((row.members for row in rows), 0),
             segments=segments if packed else None,
+            packs=packs(segments) if long else None,
         )
 
     def prompt_batch(self, items: Sequence[VQA]) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ class Answers:
 
 
 # A batch's inputs and the places to predict from ([places], the same in each row) -> [rows, places, ...].
-Predict = Callable[[dict[str, Tensor], Tensor], Tensor]
+Predict = Callable[[dict[str, Any], Tensor], Tensor]
 
 
 def logits(model: Any) -> Predict:
@@ -57,6 +57,8 @@ def _answers(predict: Predict, batch: Batch) -> Answers:
     inputs = batch.inputs
     if batch.segments is not None:
         inputs = inputs | {"attention_mask": packing.mask(batch.segments)}
+    if batch.packs is not None:
+        inputs = inputs | {"packs": batch.packs}
     labels = labels[:, places]
     answered = labels != IGNORED
     predictions = predict(inputs, places)

@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from safeeraser import loading
+from safeeraser import attention, loading
 from safeeraser.assets import ASSETS
 from safeeraser.config import RunConfig
 from safeeraser.loading import ModelError
@@ -154,6 +154,7 @@ def attach_lora(network: PreTrainedModel, config: RunConfig) -> PeftModel:
         modules_to_save=[family.projector] if config.train_projector else None,
         task_type="CAUSAL_LM",
     )
+    attention.use(network)
     adapted = get_peft_model(network, lora)
     assert isinstance(adapted, PeftModel)
     # PEFT would write down where the model lay on this machine.

@@ -7,7 +7,7 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from safeeraser import demo_model, losses, models, packing, reference
+from safeeraser import attention, demo_model, losses, models, packing, reference
 from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
@@ -62,6 +62,35 @@ def test_a_token_sees_the_prefix_and_its_own_pair_up_to_itself():
     ]
 
 
+@pytest.mark.parametrize("heads", [4, 2])
+def test_attention_without_a_mask_is_attention_with_it(heads: int):
+    # Two rows with a prefix of 3: segments of 2 and 4 tokens, and of 1, 2 and 1 with padding behind them.
+    segments = torch.tensor([[0, 0, 0, 1, 1, 2, 2, 2, 2], [0, 0, 0, 1, 2, 2, 3, -1, -1]])
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn(2, count, 9, 8, generator=generator).requires_grad_() for count in (4, heads, heads)
+    )
+    module = torch.nn.Module()
+    module.num_key_value_groups = 4 // heads
+    real = segments != packing.PADDING
+    found = []
+    for packs in (None, attention.packs(segments)):
+        seen, _ = attention.attend(module, query, key, value, packing.mask(segments), packs=packs, scaling=0.3)
+        gradients = torch.autograd.grad(seen[real].square().sum(), (query, key, value))
+        found.append((seen[real], *gradients))
+    for masked, split in zip(*found, strict=True):
+        assert torch.allclose(masked, split, atol=1e-5)
+
+
+def test_prefixes_of_different_lengths_need_the_mask():
+    assert attention.packs(torch.tensor([[0, 0, 1, 2], [0, 1, 1, 2]])) is None
+    found = attention.packs(torch.tensor([[0, 1, 1, 2], [0, 1, 2, -1]]))
+    assert found is not None
+    assert found.row.tolist() == [0, 0, 1, 1]
+    assert found.token.tolist() == [[1, 2], [3, 0], [5, 0], [6, 0]]
+    assert found.real.tolist() == [[True, True], [True, False], [True, False], [True, False]]
+
+
 @pytest.mark.parametrize(("method", "pd"), ALL)
 def test_packed_and_separate_rows_have_equal_losses_and_gradients(
     config: RunConfig, tiny_data: Dataset, method: str, pd: bool
@@ -74,7 +103,7 @@ def test_they_are_equal_with_576_picture_tokens(
     config: RunConfig, full_picture_model: Path, tiny_data: Dataset, method: str, pd: bool
 ):
     config = config.model_copy(update={"model": str(full_picture_model)})
-    separate, packed = compare(config, tiny_data, method=method, pd=pd)
+    separate, packed = compare(config, tiny_data, method=method, pd=pd)  # long rows: attention without a mask
     assert separate > 3 * packed  # 12 prefixes of 576 tokens against 2
 
 

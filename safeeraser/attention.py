@@ -1,0 +1,102 @@
+"""Attention over packed rows without computing what a mask would throw away.
+
+A row holds a prefix and the segments behind it (`packing.py`). A dense mask lets every segment meet every other one
+only to forget it, and rules the fastest kernels out. Here the prefix attends to itself, and each segment, as a row of its
+own, to the prefix and itself: both are plain causal attention. The result is that of the mask, up to rounding.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention.bias import causal_lower_right
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from safeeraser import packing
+
+NAME = "shared_prefix"
+
+
+@dataclass(frozen=True)
+class Packs:
+    """Where the segments of a batch of packed rows are; all rows have prefixes of the same length.
+
+    prefix: tokens. row: [segments], the row of each. token: [segments, longest], the place of each of its tokens in the
+    batch, rows one after the other. real: [segments, longest], False behind a segment's end.
+    """
+
+    prefix: int
+    row: Tensor
+    token: Tensor
+    real: Tensor
+
+    def to(self, device: torch.device) -> "Packs":
+        return Packs(self.prefix, self.row.to(device), self.token.to(device), self.real.to(device))
+
+
+def packs(segments: Tensor) -> Packs | None:
+    """The segments of a batch; [rows, length] as `packing.Row` has them. None if the prefixes differ in length."""
+    prefixes = (segments == packing.PREFIX).sum(1)
+    if len(prefixes.unique()) != 1:
+        return None
+    length = segments.shape[1]
+    found = [
+        (row, (segments[row] == segment).nonzero().flatten() + row * length)
+        for row in range(len(segments))
+        for segment in range(1, int(segments[row].max()) + 1)
+    ]
+    longest = max(len(tokens) for _, tokens in found)
+    token = torch.stack([torch.nn.functional.pad(tokens, (0, longest - len(tokens))) for _, tokens in found])
+    lengths = torch.tensor([len(tokens) for _, tokens in found])
+    return Packs(
+        int(prefixes[0]), torch.tensor([row for row, _ in found]), token, torch.arange(longest) < lengths[:, None]
+    )
+
+
+def use(network: PreTrainedModel) -> None:
+    """Let the language model attend to packed rows this way when it is given their `packs`; all else stays SDPA."""
+    network.set_attn_implementation({"text_config": NAME})
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    packs: Packs | None = None,
+    **how: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: [rows, heads, length, width] each -> [rows, length, heads, width]."""
+    if packs is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **how)
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    settings = {"dropout_p": how.get("dropout", 0.0), "scale": how.get("scaling")}
+    rows, heads, length, width = query.shape
+    prefix = (query[:, :, : packs.prefix], key[:, :, : packs.prefix], value[:, :, : packs.prefix])
+    shared = scaled_dot_product_attention(*prefix, is_causal=True, **settings)
+
+    def own(tensor: Tensor) -> Tensor:
+        return tensor.transpose(1, 2).reshape(rows * length, heads, width)[packs.token].transpose(1, 2)
+
+    keys, values = (
+        torch.cat([before[packs.row], own(tensor)], dim=2)
+        for before, tensor in zip(prefix[1:], (key, value), strict=True)
+    )
+    # Keys behind a segment's end come after all of its queries.
+    causal: Any = causal_lower_right(packs.token.shape[1], keys.shape[2])
+    alone = scaled_dot_product_attention(own(query), keys, values, attn_mask=causal, **settings)
+    result = query.new_zeros(rows, length, heads, width)
+    result[:, : packs.prefix] = shared.transpose(1, 2)
+    flat = result.view(rows * length, heads, width)
+    flat[packs.token[packs.real]] = alone.transpose(1, 2)[packs.real]
+    return result, None
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)
