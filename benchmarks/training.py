@@ -43,7 +43,7 @@ def main() -> None:
     config = RunConfig.create(lora_rank=32, lora_alpha=256, lora_dropout=0.0)
     adapted = models.attach_lora(network, config).to(options.device)
     if options.gradient_checkpointing:
-        adapted.gradient_checkpointing_enable({"use_reentrant": False})
+        adapted.activation_checkpointing_enable({"use_reentrant": False})
     adapted.train()
     for name, parameter in adapted.named_parameters():  # a fresh LoRA has half of its gradients zero
         if parameter.requires_grad and "lora_B" in name:

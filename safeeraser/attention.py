@@ -1,8 +1,8 @@
 """Attention over packed rows without computing what a mask would throw away.
 
 A row holds a prefix and the segments behind it (`packing.py`). A dense mask lets every segment meet every other one
-only to forget it, and rules the fastest kernels out. Here the prefix attends to itself, and each segment, as a row of its
-own, to the prefix and itself: both are plain causal attention. The result is that of the mask, up to rounding.
+only to forget it, and rules the fastest kernels out. Here the prefix attends to itself, and each segment, as a row of
+its own, to the prefix and itself: both are plain causal attention. The result is that of the mask, up to rounding.
 """
 
 from dataclasses import dataclass

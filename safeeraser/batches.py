@@ -128,23 +128,26 @@ class Encoder:
         base = self.training_batches(base_pairs, pack=pack)
         return MicroBatch(self.training_batches(pairs, pack=pack), base_pairs, base)
 
+    def prefix(self, encoded: Sequence[tuple[list[int], int]]) -> int:
+        """How many tokens the pairs of a row share, each as (ids, length of the prompt): up to the picture's end.
+
+        What some of them share behind it is little, and as it is all rows of a batch have prefixes of one length.
+        """
+        first = encoded[0][0]
+        picture = 1 + max(place for place, token in enumerate(first) if token == self.processor.image_token_id)
+        # A pair's own part has the last token of its prompt, which predicts the first of its answer.
+        return packing.shared([ids for ids, _ in encoded], min(picture, *(prompt - 1 for _, prompt in encoded)))
+
     def _row(self, pairs: list[Pair], *, pack: bool) -> "_Row":
         encoded = [self.tokens(vqa.question, vqa.answer, vqa.picture) for _, _, vqa in pairs]
-        sequences = [ids for ids, _ in encoded]
-        # A pair's own part has the last token of its prompt, which predicts the first of its answer.
-        prefix = packing.shared(sequences, min(prompt for _, prompt in encoded) - 1) if pack else 0
-        prefix = min(prefix, self._after_picture(sequences[0]))
-        row = packing.pack(sequences, prefix)
+        prefix = self.prefix(encoded) if pack else 0
+        row = packing.pack([ids for ids, _ in encoded], prefix)
         labels, examples, members = [IGNORED] * prefix, [0] * prefix, [0] * prefix
         for (example, name, _), (ids, prompt) in zip(pairs, encoded, strict=True):
             labels += [IGNORED] * (prompt - prefix) + ids[prompt:]
             examples += [example] * (len(ids) - prefix)
             members += [SETS.index(name)] * (len(ids) - prefix)
         return _Row(row, labels, examples, members, pairs[0][2].picture)
-
-    def _after_picture(self, ids: Sequence[int]) -> int:
-        """Where the picture ends, as all rows share it; few tokens behind it would be shared by some."""
-        return 1 + max(place for place, token in enumerate(ids) if token == self.processor.image_token_id)
 
     def _batch(self, rows: "list[_Row]", *, packed: bool) -> Batch:
         length = _length(rows[0])

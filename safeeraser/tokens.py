@@ -36,6 +36,10 @@ class Encodes(Protocol):
         """Ids of prompt, answer and end token, and the prompt's length."""
         ...
 
+    def prefix(self, encoded: Sequence[tuple[list[int], int]]) -> int:
+        """How many tokens such pairs share when they are packed."""
+        ...
+
 
 class Estimate:
     """Token ids of about the right number, for a model whose tokenizer cannot be read.
@@ -54,6 +58,10 @@ class Estimate:
             return prompt, len(prompt)
         return [*prompt, *_text(answer), 1][: self.max_length + self.picture_tokens], len(prompt)
 
+    def prefix(self, encoded: Sequence[tuple[list[int], int]]) -> int:
+        """The template's start and the picture."""
+        return self.picture_tokens + TEMPLATE
+
 
 class BySize:
     """The model's own encoder, which opens one picture of each size: the size decides how many tokens it takes."""
@@ -66,6 +74,10 @@ class BySize:
     def tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
         """As `batches.Encoder` makes them."""
         return self.encoder.tokens(question, answer, picture and self.like(picture))
+
+    def prefix(self, encoded: Sequence[tuple[list[int], int]]) -> int:
+        """As `batches.Encoder` packs them."""
+        return self.encoder.prefix(encoded)
 
     def _like(self, picture: Path) -> Path:
         with Image.open(picture) as opened:
@@ -227,7 +239,8 @@ def _rows(pairs: Iterable[Pair], encoder: Encodes, *, pack: bool) -> Counter[str
         together.setdefault(key, []).append(encoder.tokens(vqa.question, vqa.answer, vqa.picture))
     counted: Counter[str] = Counter(rows=len(together), tokens=0, answers=0)
     for row in together.values():
-        counted["tokens"] += _shared([ids for ids, _ in row], min(prompt for _, prompt in row) - 1)
+        saved = (len(row) - 1) * encoder.prefix(row) if pack else 0
+        counted["tokens"] += sum(len(ids) for ids, _ in row) - saved
         counted["answers"] += sum(len(ids) - prompt for ids, prompt in row)
     return counted
 

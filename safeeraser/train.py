@@ -186,7 +186,7 @@ def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], step
     if config.feature_cache:
         features.cache(base, limit=config.feature_cache)
     if config.gradient_checkpointing:
-        base.gradient_checkpointing_enable({"use_reentrant": False})
+        base.activation_checkpointing_enable({"use_reentrant": False})
     optimizer = torch.optim.AdamW(models.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
     schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     with models.explain_memory(_less_memory(config)):
