@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import DynamicCache
 
-from safeeraser import packing
+from safeeraser import attention, packing
 from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
 from safeeraser.models import ModelError
@@ -120,7 +120,8 @@ def check(model: Any) -> None:
         "its positions have several dimensions": any(hasattr(part, "get_rope_index") for part in network.modules()),
         "it sees a picture in both directions": "token_type_ids" in signature(network.forward).parameters,
         "not all of its layers see all tokens": bool(layers - {None, "full_attention"}),
-        f"its attention is {text._attn_implementation!r}, not 'sdpa'": text._attn_implementation != "sdpa",
+        f"its attention is {text._attn_implementation!r}, not 'sdpa'": text._attn_implementation
+        not in ("sdpa", attention.NAME),
     }
     for name, neutral in NEUTRAL.items():
         reasons[f"its generation config sets {name}"] = set_itself.get(name) not in (None, neutral)
