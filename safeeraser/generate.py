@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
-from accelerate import PartialState
 from torch import Tensor
 
 from safeeraser import decode, features, models, processes, sampling
@@ -40,7 +39,7 @@ class OwnModel:
         network, processor = models.load(config.model, **how)
         model: Any = models.load_adapter(network, self.run.adapter) if config.trains else network
         with models.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
-            model.to(PartialState(cpu=config.device == "cpu").device).eval()
+            model.to(processes.state(cpu=config.device == "cpu").device).eval()
             if config.feature_cache:
                 features.cache(model, limit=config.feature_cache)
             encoder = Encoder(processor, max_length=config.max_length)

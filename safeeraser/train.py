@@ -76,7 +76,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
                 "epoch": step * config.accumulation * config.batch_size / len(examples.pairs),
                 "lr": unlearner.trainer.schedule.get_last_lr()[0],
             }
-            row |= unlearner.step(step, batches, stop)
+            measured, told = unlearner.step(step, batches, stop)
+            row |= measured
             run.append(run.log, [row])
             run.set_state("running", stage="unlearn", step=step, steps=steps)
             if progress:
@@ -84,7 +85,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
             if looks.due(config, step=step, steps=steps):
                 with unlearner.accelerator.autocast():
                     looks.look(run, step, unlearner.base, encoder, asked)
-            if stop and step < steps:
+            # Of several processes, all must stop after the same step.
+            if (told or (stop and processes.count() == 1)) and step < steps:
                 checkpoints.save(run, step, unlearner.base, unlearner.trainer)
                 raise Interrupted(f"stopped after step {step} of {steps}; the same command goes on from here")
             if step % config.checkpoint_every == 0 and step < steps:
@@ -106,10 +108,10 @@ class Unlearner:
     trainer: Trainer
     base_logits: BaseLogits
 
-    def step(self, number: int, batches: Iterator[MicroBatch], stop: list[int]) -> dict[str, Any]:
+    def step(self, number: int, batches: Iterator[MicroBatch], stop: list[int]) -> tuple[dict[str, Any], bool]:
         """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took.
 
-        stop: the signals caught by this process; afterwards not empty if any process caught one.
+        Also whether any process was told to stop; stop: the signals caught by this one.
         """
         start = time.perf_counter()
         # What the processes add up at the end: each term's loss, the weighted loss, tokens, signals.
@@ -121,21 +123,18 @@ class Unlearner:
             torch.manual_seed(_seed(self.config.seed, number, place))
             with self.accelerator.accumulate(self.model):
                 sums += self._backward(micro)
-                if self.accelerator.sync_gradients:
-                    sums[-1] = len(stop)
-                    parts, caught = self._gather(number, sums)
-                    norm = self._clip(number)
-                self.trainer.optimizer.step()
-                self.trainer.optimizer.zero_grad()
-        if caught and not stop:
-            stop.append(signal.SIGTERM)
+        sums[-1] = len(stop)
+        parts, told = self._gather(number, sums)
+        norm = self._clip(number)
+        self.trainer.optimizer.step()
+        self.trainer.optimizer.zero_grad()
         if not self.accelerator.optimizer_step_was_skipped:
             self.trainer.schedule.step()
-        return parts | {
-            "grad_norm": norm,
+        took = {
             "seconds": round(time.perf_counter() - start, 4),
             "peak_memory": _peak_memory(self.accelerator.device),
         }
+        return parts | {"grad_norm": norm} | took, told
 
     def _backward(self, micro: MicroBatch) -> Tensor:
         """Add a micro-batch's gradient; returns what it adds to the sums of the step."""
@@ -151,7 +150,9 @@ class Unlearner:
 
     def _gather(self, number: int, sums: Tensor) -> tuple[dict[str, Any], bool]:
         """The step's losses and tokens over all processes, and whether any of them was told to stop."""
-        *values, loss, tokens, signals = self.accelerator.reduce(sums, "sum").tolist()
+        total = self.accelerator.reduce(sums, "sum")
+        assert isinstance(total, Tensor)
+        *values, loss, tokens, signals = total.tolist()
         parts = {term.name: value for term, value in zip(self.terms, values, strict=True)}
         if not math.isfinite(loss):
             raise TrainError(_not_finite("loss", number, parts))
