@@ -19,6 +19,7 @@ from typing import Any
 
 import rows
 import torch
+from peft import PeftModel
 from subjects import MODELS, subject
 
 from safeeraser import data, losses, models, reference
@@ -40,16 +41,9 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     network, processor = subject(options.model, precision=options.precision, device=options.device)
-    config = RunConfig.create(lora_rank=32, lora_alpha=256, lora_dropout=0.0)
-    adapted = models.attach_lora(network, config).to(options.device)
-    if options.gradient_checkpointing:
-        adapted.activation_checkpointing_enable({"use_reentrant": False})
-    adapted.train()
-    for name, parameter in adapted.named_parameters():  # a fresh LoRA has half of its gradients zero
-        if parameter.requires_grad and "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.01)
+    adapted = make_adapted(network, options)
     terms = losses.terms(options.method, pd=True)
-    records = _records(Encoder(processor), terms, options)
+    records = make_records(Encoder(processor), terms, options)
     encoder = Encoder(processor, max_length=512)
     ways = {"reference": _reference, "ours": _ours}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -72,7 +66,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=MODELS, default="shapes")
-    parser.add_argument("--method", choices=losses.METHODS, default="gd")
+    parser.add_argument("--method", choices=losses.METHODS, default="po")
     parser.add_argument("--records", type=int, default=2, help="records of 12 pairs in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", choices=ALIKE, default="fp32")
@@ -83,7 +77,20 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _records(
+def make_adapted(network: Any, options: argparse.Namespace) -> PeftModel:
+    """The model with the published recipe's adapter, in training mode; dropout would hide what is to be compared."""
+    config = RunConfig.create(lora_rank=32, lora_alpha=256, lora_dropout=0.0)
+    adapted = models.attach_lora(network, config).to(options.device)
+    if options.gradient_checkpointing:
+        adapted.activation_checkpointing_enable({"use_reentrant": False})
+    adapted.train()
+    for name, parameter in adapted.named_parameters():  # a fresh LoRA has half of its gradients zero
+        if parameter.requires_grad and "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.01)
+    return adapted
+
+
+def make_records(
     encoder: Encoder, terms: tuple[Term, ...], options: argparse.Namespace
 ) -> list[list[list[tuple[str, VQA]]]]:
     """Records as lists of 4 examples each; those of the demo world, with longer texts for the other models."""

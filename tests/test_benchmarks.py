@@ -1,0 +1,36 @@
+"""The benchmarks run, and find that both ways compute the same; how fast they are is not a test's business."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["training.py", "--model", "demo", "--method", "kl", "--records", "1", "--rounds", "1"],
+        ["training.py", "--model", "shapes", "--records", "1", "--rounds", "1"],
+        ["generation.py", "--model", "demo", "--questions", "24", "--rounds", "1"],
+    ],
+    ids=["training-demo", "training-shapes", "generation-demo"],
+)
+def test_a_benchmark_compares_two_ways_that_compute_the_same(words: list[str], tmp_path: Path):
+    file = tmp_path / "rows.json"
+    command = [sys.executable, str(BENCHMARKS / words[0]), *words[1:], "--threads", "1", "--out", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = json.loads(file.read_text(encoding="utf-8"))
+    assert row["ratio"]["low"] > 0
+    assert row["versions"]["torch"]
+    assert str(tmp_path) not in row["command"]
+    if words[0] == "training.py":
+        assert row["loss_difference"] < 1e-5
+        assert row["gradient_difference"] < 1e-5
+        assert row["tokens_a_record"]["ours"] < row["tokens_a_record"]["reference"]
+    else:
+        assert row["identical"] == row["questions"]
