@@ -63,11 +63,12 @@ class Shelf:
     def _take_base(self, config: RunConfig) -> tuple[Any, Any]:
         from safeeraser import models
 
-        source = (config.model, config.precision, config.device, _stamp(Path(models.checkpoint(config.model))))
+        how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
+        source = (config.model, *how.values(), _stamp(Path(models.checkpoint(config.model))))
         if self._base is None or self._base[0] != source:
             self._base = None
             self._adapted.clear()
-            network, processor = models.load(config.model, precision=config.precision)
+            network, processor = models.load(config.model, **how)
             self._base = source, network.to(_device(config)), processor
         return self._base[1:]
 

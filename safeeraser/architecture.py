@@ -96,7 +96,7 @@ def processor(model: str) -> Any:
     source = models.checkpoint(model)
     with loading.explained(model, source):
         found = AutoProcessor.from_pretrained(source, backend="pil", local_files_only=model in PUBLISHED)
-    models._complete(model, found, network)
+    models.complete(model, found, network)
     return found
 
 

@@ -35,11 +35,12 @@ class OwnModel:
 
     def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]:
         config = self.run.config
+        device = processes.state(cpu=config.device == "cpu").device  # first: 4-bit weights are made on it
         how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
         network, processor = models.load(config.model, **how)
         model: Any = models.load_adapter(network, self.run.adapter) if config.trains else network
         with models.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
-            model.to(processes.state(cpu=config.device == "cpu").device).eval()
+            model.to(device).eval()
             if config.feature_cache:
                 features.cache(model, limit=config.feature_cache)
             encoder = Encoder(processor, max_length=config.max_length)
@@ -101,12 +102,19 @@ def share(asked: Sequence[Question], *, process: int, count: int) -> list[Questi
 
 
 def _groups(found: Iterator[tuple[Question, str]]) -> Iterator[list[tuple[Question, str]]]:
-    group, since = [], time.monotonic()
-    for answer in found:
-        group.append(answer)
-        if len(group) == ROWS or time.monotonic() - since >= SECONDS:
+    """Answers a few at a time; also the last ones before an error or Ctrl+C."""
+    group: list[tuple[Question, str]] = []
+    since = time.monotonic()
+    try:
+        for answer in found:
+            group.append(answer)
+            if len(group) == ROWS or time.monotonic() - since >= SECONDS:
+                yield group
+                group, since = [], time.monotonic()
+    except (Exception, KeyboardInterrupt):
+        if group:
             yield group
-            group, since = [], time.monotonic()
+        raise
     if group:
         yield group
 

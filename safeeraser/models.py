@@ -91,7 +91,7 @@ def load(
         processor = AutoProcessor.from_pretrained(source, backend="pil")
     network, found = loaded
     loading.check_weights(model, found)
-    _complete(model, processor, network)
+    complete(model, processor, network)
     network.requires_grad_(False)
     return network.eval(), processor
 
@@ -124,7 +124,7 @@ def _family(model: str, model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def _complete(model: str, processor: Any, network: PreTrainedModel) -> None:
+def complete(model: str, processor: Any, network: PreTrainedModel) -> None:
     """Give the processor what older published ones leave out, from the model itself.
 
     Without it LLaVA's processor counts 575 or 577 picture tokens where the model has 576 (transformers #36002).

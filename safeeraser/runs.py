@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 from pydantic import ValidationError
@@ -237,7 +237,17 @@ class Run:
                 raise RunError(
                     f"{self.name} is being worked on by another process (pid {self.state.get('pid')})"
                 ) from None
-            yield
+            _held.add(file)
+            try:
+                yield
+            finally:
+                _held.discard(file)
+
+
+# Locks of this process. A forked process, such as one that reads pictures ahead, shares them and outlives a kill by
+# seconds, in which nobody could go on with the run.
+_held: set[IO[str]] = set()
+os.register_at_fork(after_in_child=lambda: [file.close() for file in _held])
 
 
 def identity(process: psutil.Process) -> dict[str, Any]:

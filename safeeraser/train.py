@@ -57,7 +57,10 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     terms = losses.terms(config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight)
     examples = Examples(data, terms, config.seed, config.shuffle)
     steps = config.steps(len(examples.pairs))
-    network, processor = models.load(config.model, precision=config.precision, quantization=config.quantization)
+    _check_processes(config)
+    processes.state(cpu=config.device == "cpu")  # first: 4-bit weights are made on this process's device
+    how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
+    network, processor = models.load(config.model, **how)
     unlearner = _unlearner(network, run, terms, steps)
     encoder = Encoder(processor, max_length=config.max_length)
     if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
@@ -171,7 +174,6 @@ class Unlearner:
 def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], steps: int) -> Unlearner:
     """The model with its adapter, fresh or from the last checkpoint, and what trains it, on the device."""
     config = run.config
-    _check_processes(config)
     state = processes.state(cpu=config.device == "cpu")
     accelerator = Accelerator(
         mixed_precision="no" if config.precision == "fp32" else config.precision,

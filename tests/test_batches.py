@@ -9,8 +9,8 @@ from PIL import Image
 from safeeraser import models
 from safeeraser.batches import IGNORED, SETS, Batch, Encoder
 from safeeraser.data.records import DataError, Dataset
-from safeeraser.losses import Term, nll
 from safeeraser.forward import answers, view
+from safeeraser.losses import Term, nll
 
 
 @pytest.fixture(scope="module")

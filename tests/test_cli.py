@@ -136,7 +136,7 @@ def test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd(
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["run", "--method", "gdd"], "--method: unknown method 'gdd'; known: ga, gd, kl, po, base"),
+        (["run", "--method", "gdd"], "--method: unknown method 'gdd'; known: ga, gd, kl, npo, po, base"),
         (["run", "--lr", "-1"], "--lr: Input should be greater than 0, got -1.0"),
         (["run", "--data", "no/such/folder"], "no/such/folder"),
         (["score", "nothing"], "no run 'nothing'; known:"),

@@ -1,8 +1,11 @@
 """Run folders: names, finding, resuming, locking."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from safeeraser.config import ConfigError, RunConfig
@@ -84,6 +87,29 @@ def test_two_processes_do_not_work_on_one_run(runs_folder: Path):
         pass
     with run.lock():
         pass
+
+
+def test_a_run_whose_process_was_killed_is_free_though_its_forked_reader_lives(runs_folder: Path):
+    run = Run.create(RunConfig.create(), data_hash="a", name="mine")
+    script = (
+        "import os, time\n"
+        "from safeeraser.runs import Run\n"
+        "with Run.find('mine').lock():\n"
+        "    reader = os.fork()\n"
+        "    if reader:\n"
+        "        print(reader, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        reader = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+        process.wait()
+        try:
+            with run.lock():
+                assert reader.is_running()
+        finally:
+            reader.kill()
 
 
 def test_a_run_says_where_it_comes_from(runs_folder: Path):
