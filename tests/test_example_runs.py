@@ -64,10 +64,8 @@ def test_their_scores_by_category_are_there_and_follow_from_their_verdicts(run: 
         )
 
 
-def test_some_were_looked_at_along_training():
-    looked_at = {(r.config.method, r.config.pd) for r in EXAMPLE_RUNS if r.looks.exists()}
-    assert looked_at == {("ga", False), ("gd", False), ("po", False), ("po", True)}
-    assert all(r.looks.exists() == (r.config.look_every is not None) for r in EXAMPLE_RUNS if r.config.trains)
+def test_all_were_looked_at_along_training():
+    assert all(run.looks.exists() and run.config.look_every for run in EXAMPLE_RUNS if run.config.trains)
 
 
 @pytest.mark.parametrize("run", [run for run in EXAMPLE_RUNS if run.looks.exists()], ids=lambda run: run.name)
