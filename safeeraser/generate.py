@@ -53,8 +53,9 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: 
     Several processes share the pictures, and each writes a file of its own; at the end the first one joins them.
     """
     engine = engine or OwnModel(run)
-    run.join_answers()  # a stopped run of several processes left parts
     asked = questions(data, run.config)
+    order = [question.key for question in asked]
+    run.join_answers(order)  # a stopped run of several processes left parts
     done = {(row["id"], row["sample"]) for row in run.rows(run.answers)}
     missing = [question for question in asked if question.key not in done]
     if not missing:
@@ -67,7 +68,7 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: 
         run.set_state("running", stage="generate", step=answered, steps=len(asked))
         if progress:
             progress.update(task, completed=answered)
-    run.join_answers()
+    run.join_answers(order)
 
 
 def answers(

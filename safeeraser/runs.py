@@ -190,17 +190,18 @@ class Run:
         """How many answers there are so far, in all parts."""
         return sum(path.read_bytes().count(b"\n") for path in (self.answers, *self.answers_parts()) if path.exists())
 
-    def join_answers(self) -> None:
+    def join_answers(self, order: Iterable[tuple[str, int]]) -> None:
         """Move the answers of all processes to `answers`, each once, and drop what a kill left half-written.
 
+        order: of the (id, sample) of what was asked, in which the answers stand afterwards, however they ended.
         Nobody may be writing answers; so the processes wait for each other before it and after it.
         """
         processes.wait()
         if processes.is_main():
-            self._join_answers()
+            self._join_answers(order)
         processes.wait()
 
-    def _join_answers(self) -> None:
+    def _join_answers(self, order: Iterable[tuple[str, int]]) -> None:
         parts = self.answers_parts()
         lines: dict[tuple[str, int], str] = {}
         for path in (self.answers, *parts):
@@ -208,7 +209,9 @@ class Run:
                 # A kill before the parts are gone leaves rows in both.
                 lines.setdefault((row["id"], row["sample"]), line)
         if parts or self.answers.exists():
-            _replace(self.answers, "".join(line + "\n" for line in lines.values()))
+            asked = [key for key in order if key in lines]
+            in_order = dict.fromkeys([*asked, *lines])  # what is asked no longer stays, at the end
+            _replace(self.answers, "".join(lines[key] + "\n" for key in in_order))
         for part in parts:
             part.unlink()
 
