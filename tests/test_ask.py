@@ -115,6 +115,21 @@ def test_a_run_that_was_trained_anew_is_not_answered_by_its_old_adapter(
     assert said[0] != said[1]
 
 
+def test_each_run_is_asked_in_its_own_precision_and_quantization(
+    config: RunConfig, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def based_on(name: str, **settings: str) -> Run:
+        return Run.create(config.base().model_copy(update=settings), data_hash="tiny", name=name)
+
+    shelf = answerer.Shelf()
+    full, half = based_on("full"), based_on("half", precision="bf16")
+    kinds = [shelf.take(run, adapted=False)[0].dtype for run in (full, half, full)]
+    assert kinds == [torch.float32, torch.bfloat16, torch.float32]
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(models.ModelError, match="4bit"):  # the warm model, which differs in that alone, is not taken
+        shelf.take(based_on("small", quantization="4bit"), adapted=False)
+
+
 def test_an_upload_is_answered_like_the_same_picture_of_the_data_set(
     asker: Asker, base: Run, config: RunConfig, tiny_data: Dataset
 ):

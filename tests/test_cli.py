@@ -14,9 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch.distributed.run
+from accelerate.commands.launch import launch_command_parser
 from PIL import Image
 
-from safeeraser import cli
+from safeeraser import cli, commands
 from safeeraser.commands import SWEEPS
 from safeeraser.config import RunConfig
 from safeeraser.runs import Run, every
@@ -302,6 +304,26 @@ def test_every_command_line_in_the_readme_is_understood():
     assert len(lines) > 8
     for line in lines:
         cli._parser().parse_args(shlex.split(line))
+
+
+def test_the_launchers_in_the_readme_and_the_slurm_script_take_their_flags_and_share_the_steps_evenly():
+    slurm = (Path(__file__).parent.parent / "docs" / "slurm.sbatch").read_text(encoding="utf-8")
+    (on_slurm,) = re.findall(r"accelerate (launch .+?)'$", slurm.replace("\\\n", ""), re.MULTILINE)
+    on_slurm = re.sub(r'"\$\w+"', "2", on_slurm)
+    launches = [*re.findall(r"^accelerate (launch .+)$", README, re.MULTILINE), on_slurm]
+    torchruns = re.findall(r"^torchrun (.+)$", README, re.MULTILINE)
+    assert (len(launches), len(torchruns)) == (4, 1)
+    started = [launch_command_parser().parse_args(shlex.split(line)[1:]) for line in launches]
+    shared = [(launch, launch.num_processes) for launch in started]
+    for line in torchruns:
+        launch = torch.distributed.run.get_args_parser().parse_args(shlex.split(line))
+        shared.append((launch, int(launch.nproc_per_node)))
+    for launch, processes in shared:
+        assert (launch.module, launch.training_script) == (True, "safeeraser")
+        config = commands._config(cli._parser().parse_args(launch.training_script_args))
+        assert config.accumulation % processes == 0
+        preset = RunConfig.create("paper" if config.data != "demo" else "demo")
+        assert config.batch_size * config.accumulation == preset.batch_size * preset.accumulation
 
 
 def test_the_readme_names_the_published_methods():
