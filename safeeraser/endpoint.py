@@ -19,6 +19,7 @@ from time import time
 from typing import Any
 
 import httpx2
+from anyio.from_thread import start_blocking_portal
 from PIL import Image
 
 from safeeraser.config import RunConfig
@@ -70,19 +71,27 @@ class Endpoint:
             EndpointError: a question got no answer after all retries, or a reply that is none.
             DataError: a picture cannot be read.
         """
-        with asyncio.Runner() as runner:
-            client = self._client()
-            left, running = iter(_by_picture(asked)), set()
+        # The event loop runs in a thread of its own, so that whoever asks may have one already, as notebooks do.
+        with start_blocking_portal() as portal:
+            client, left = self._client(), iter(_by_picture(asked))
+            running: set[asyncio.Task] = set()
             try:
-                while True:
-                    while len(running) < self.workers and (question := next(left, None)):
-                        running.add(runner.get_loop().create_task(self._answer(client, question)))
-                    if not running:
-                        return
-                    arrived, running = runner.run(_first(running))
+                while arrived := portal.call(self._next, client, left, running):
                     yield from _succeeded(arrived)
             finally:
-                runner.run(_stop(client, running))
+                portal.call(_stop, client, running)
+
+    async def _next(
+        self, client: httpx2.AsyncClient, left: Iterator[Question], running: set[asyncio.Task]
+    ) -> set[asyncio.Task]:
+        """Keep as many questions running as there are workers; returns those that are done, none when all are."""
+        while len(running) < self.workers and (question := next(left, None)):
+            running.add(asyncio.create_task(self._answer(client, question)))
+        if not running:
+            return set()
+        arrived, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        running -= arrived
+        return arrived
 
     async def _answer(self, client: httpx2.AsyncClient, question: Question) -> tuple[Question, str]:
         body = request(question, self.config, self.model)
@@ -100,7 +109,8 @@ class Endpoint:
             async with self._client() as client:
                 return await self._send(client, "GET", "models", None, tries=TRIES_AT_FIRST)
 
-        reply = asyncio.run(listed())
+        with start_blocking_portal() as portal:
+            reply = portal.call(listed)
         try:
             names = [str(model["id"]) for model in reply["data"]]
         except (KeyError, TypeError):
@@ -192,10 +202,6 @@ def _by_picture(asked: list[Question]) -> list[Question]:
     """The questions of a picture next to each other, pictures in the order of their first question."""
     first = {question.item.picture: place for place, question in reversed(list(enumerate(asked)))}
     return sorted(asked, key=lambda question: first[question.item.picture])
-
-
-async def _first(running: set[asyncio.Task]) -> tuple[set[asyncio.Task], set[asyncio.Task]]:
-    return await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _succeeded(arrived: Iterable[asyncio.Task]) -> Iterator[tuple[Question, str]]:

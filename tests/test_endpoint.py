@@ -1,5 +1,6 @@
 """Answers from an endpoint, asked over HTTP from a server that speaks the OpenAI format on this machine."""
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -305,6 +306,13 @@ def test_a_reply_that_is_no_answer_names_the_endpoint_and_shows_it(
 def test_an_empty_answer_is_an_answer(server: Answering, asked: list[Question], base: RunConfig, empty: str | None):
     server.before = lambda number: reply(empty)
     assert ask(server, asked[:2], base) == {question.key: "" for question in asked[:2]}
+
+
+def test_it_answers_where_an_event_loop_runs_already(server: Answering, asked: list[Question], base: RunConfig):
+    async def notebook() -> dict:
+        return ask(server, asked[:2], base)
+
+    assert asyncio.run(notebook()).keys() == {question.key for question in asked[:2]}
 
 
 @pytest.mark.parametrize(

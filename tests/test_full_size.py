@@ -98,7 +98,8 @@ def continued(start: Start, whole: tuple[Run, str]) -> Run:
     assert len(some) < whole[0].answered()
     run, _ = finished(start, "killed")
     assert run.rows(run.log)[0] == steps[0]  # a step that was not done again: its seconds are the same
-    assert run.rows(run.answers)[: len(some)] == some
+    rows = run.rows(run.answers)
+    assert all(row in rows for row in some)  # what was on the disk is not asked again
     return run
 
 
