@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from cachetools import LRUCache, cached
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -75,6 +76,9 @@ class MicroBatch:
         return replace(self, batches=batches, base=base)
 
 
+# Bytes that an encoder, and each process that reads ahead with one, keeps of pictures and of texts.
+PICTURES, TEXTS = 256_000_000, 64_000_000
+TOKEN = 36  # bytes of a token's number in a list
 # Tokens in a packed row from which on attention without a mask is faster.
 LONG = 512
 
@@ -91,8 +95,10 @@ class Encoder:
         self.tokenizer = processor.tokenizer
         self.max_length = max_length
         self.even = even
-        self.seen = lru_cache(maxsize=1024)(self._seen)
-        self.tokens = lru_cache(maxsize=50_000)(self._tokens)
+        self.seen = cached(LRUCache(PICTURES, lambda seen: sum(tensor.nbytes for tensor in seen[0].values())))(
+            self._seen
+        )
+        self.tokens = cached(LRUCache(TEXTS, lambda encoded: TOKEN * len(encoded[0])))(self._tokens)
 
     def prompt(self, question: str) -> str:
         """The question with one picture in the model's own chat format, up to where the answer begins."""

@@ -147,7 +147,7 @@ def _submit(
 
 def _words(config: RunConfig, resources: Resources) -> list[str]:
     """The run's command with this Python; on several GPUs as that many processes."""
-    several = ["accelerate.commands.launch", "--num_processes", str(resources.gpus), "-m"]
+    several = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(resources.gpus), "-m"]
     return [sys.executable, "-m", *(several if resources.gpus > 1 else []), "safeeraser", *jobs.command(config)[1:]]
 
 
@@ -173,12 +173,14 @@ def _known() -> dict[str, str]:
 
 
 def _remember(known: dict[str, str]) -> None:
-    (root() / JOBS).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    scratch = root() / f".{JOBS}"
+    scratch.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    scratch.replace(root() / JOBS)
 
 
 def _submitit() -> ModuleType:
     try:
         import submitit
     except ImportError:
-        raise ClusterError("--on slurm needs submitit: pip install 'safeeraser[slurm]'") from None
+        raise ClusterError("--on slurm needs submitit: pip install 'submitit>=1.5'") from None
     return submitit

@@ -99,7 +99,7 @@ def load(
 def _four_bit(model: str, model_type: str, precision: str, device: str) -> dict[str, Any]:
     """How to load the language model's linear layers in 4 bits (NF4, double quantization; QLoRA, arXiv 2305.14314)."""
     if find_spec("bitsandbytes") is None:
-        raise ModelError("--quantization 4bit needs bitsandbytes: pip install 'safeeraser[quantization]'")
+        raise ModelError("--quantization 4bit needs bitsandbytes: pip install 'bitsandbytes>=0.45'")
     family = _family(model, model_type)
     settings = BitsAndBytesConfig(
         load_in_4bit=True,

@@ -158,7 +158,8 @@ class Unlearner:
         *values, loss, tokens, signals = total.tolist()
         parts = {term.name: value for term, value in zip(self.terms, values, strict=True)}
         if not math.isfinite(loss):
-            raise TrainError(_not_finite("loss", number, parts))
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
+            raise TrainError(f"the loss is not finite at step {number} ({shown}). {_START_LOWER}")
         return {"loss": loss, "terms": parts, "tokens": round(tokens)}, signals > 0
 
     def _clip(self, number: int) -> float:
@@ -259,11 +260,6 @@ _START_LOWER = (
     "A checkpoint before it is kept, but the same command would end here again: start another run with a lower --lr or "
     "--clip."
 )
-
-
-def _not_finite(what: str, step: int, parts: dict[str, float]) -> str:
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
-    return f"the {what} is not finite at step {step} ({shown}). {_START_LOWER}"
 
 
 def _note(row: dict[str, Any]) -> str:

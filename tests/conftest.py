@@ -7,13 +7,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from collections.abc import Iterator
 from pathlib import Path
 
+import families
 import pytest
 import torch
 from browser import FLAGS, Server, Visit, needs_chromium, visit
 from playwright.sync_api import Browser, sync_playwright
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from safeeraser import data, demo_model
+from safeeraser import data
 from safeeraser.config import RunConfig
 from safeeraser.data import demo
 from safeeraser.data.records import Dataset
@@ -37,20 +37,7 @@ def tiny_data(tiny_data_folder: Path) -> Dataset:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer LLaVA checkpoint with the demo world's processor."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("model")
-    processor = demo_model.make_processor()
-    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**small, image_size=demo_model.SIDE, patch_size=demo_model.PATCH).to_dict(),
-        text_config=LlamaConfig(**small, vocab_size=len(processor.tokenizer), pad_token_id=3).to_dict(),
-        image_token_index=processor.image_token_id,
-        image_seq_length=16,
-        vision_feature_layer=-1,
-    )
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    return families.tiny(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
@@ -77,6 +78,34 @@ def _tokenizer() -> PreTrainedTokenizerFast:
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", tokenizer.bos_token_id)]
     )
     return tokenizer
+
+
+def tiny(
+    folder: Path, *, side: int = demo_model.SIDE, patch: int = demo_model.PATCH, width: int = 32, layers: int = 2
+) -> Path:
+    """A random LLaVA with the demo world's words, whose pictures have (side / patch)^2 tokens."""
+    torch.manual_seed(0)
+    processor = demo_model.make_processor()
+    processor.image_processor = CLIPImageProcessorPil(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_convert_rgb=True
+    )
+    processor.patch_size = patch
+    sizes = {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+    }
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**sizes, image_size=side, patch_size=patch).to_dict(),
+        text_config=LlamaConfig(**sizes, vocab_size=len(processor.tokenizer), pad_token_id=3).to_dict(),
+        image_token_index=processor.image_token_id,
+        image_seq_length=(side // patch) ** 2,
+        vision_feature_layer=-1,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
 
 
 def llava(folder: Path) -> Path:

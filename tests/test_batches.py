@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from safeeraser import models
+from safeeraser import batches, models
 from safeeraser.batches import IGNORED, SETS, Batch, Encoder
 from safeeraser.data.records import DataError, Dataset
 from safeeraser.forward import answers, view
@@ -69,6 +69,18 @@ def test_a_long_answer_is_cut_and_a_long_question_is_refused(encoder, item):
     assert len(ids) == prompt + 2
     with pytest.raises(DataError, match="--max-length 4 leaves no room"):
         Encoder(encoder.processor, max_length=4).tokens(item.question, item.answer, item.picture)
+
+
+def test_an_encoder_keeps_no_more_pictures_and_texts_than_it_may(encoder, tiny_data, monkeypatch):
+    monkeypatch.setattr(batches, "PICTURES", 100_000)  # two pictures of 3 x 64 x 64 numbers
+    monkeypatch.setattr(batches, "TEXTS", 5_000)
+    small = Encoder(encoder.processor)
+    for record in tiny_data.train[:5]:
+        vqa = record.forget[0]
+        assert small.tokens(vqa.question, None, vqa.picture) == encoder.tokens(vqa.question, None, vqa.picture)
+    assert len(small.seen.cache) == 2
+    assert 0 < small.tokens.cache.currsize <= 5_000
+    assert len(small.tokens.cache) < 5
 
 
 def test_a_missing_picture_is_named(encoder, item, tmp_path):

@@ -106,7 +106,16 @@ def test_a_job_runs_the_runs_own_command(slurm: Path, folder: Path, config: RunC
     assert several == {config.base().run_name(): "job 41", config.run_name(): "job 42"}
     path = submitit.SlurmJob(folder.resolve() / ".slurm", "42").paths.submitted_pickle
     command = DelayedSubmission.load(path).function
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "-m", "safeeraser"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "-m",
+        "safeeraser",
+    ]
     assert command.words == [*launch, *jobs.command(config)[1:]]
     assert command.environment == {"SAFEERASER_RUNS": str(folder.resolve())}
     assert command.folder == str(Path.cwd())
@@ -184,7 +193,7 @@ def test_without_submitit_the_error_says_what_to_install(
 ):
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert cli.main(sweep_of(config, "--on", "slurm")) == 1
-    assert "pip install 'safeeraser[slurm]'" in capsys.readouterr().err
+    assert "pip install 'submitit>=1.5'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,7 @@ def test_a_cut_adapter_is_an_error(checkpoints, tmp_path):
 
 def test_four_bits_without_their_package_say_what_to_install(checkpoints, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(ModelError, match=r"pip install 'safeeraser\[quantization\]'"):
+    with pytest.raises(ModelError, match=r"pip install 'bitsandbytes>=0\.45'"):
         models.load(str(checkpoints["llava"]), quantization="4bit")
 
 

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+import families
 import pytest
 import torch
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from safeeraser import attention, demo_model, losses, models, packing, reference
+from safeeraser import attention, losses, models, packing, reference
 from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
@@ -20,24 +19,7 @@ ALL = [(method, pd) for method in losses.METHODS for pd in (False, True)]
 @pytest.fixture(scope="module")
 def full_picture_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random LLaVA that spends 576 tokens on a picture, as LLaVA-1.5 does."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("model576")
-    processor = demo_model.make_processor()
-    processor.image_processor = CLIPImageProcessorPil(
-        size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}, do_convert_rgb=True
-    )
-    processor.patch_size = 14
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**small, image_size=336, patch_size=14).to_dict(),
-        text_config=LlamaConfig(**small, vocab_size=len(processor.tokenizer), pad_token_id=3).to_dict(),
-        image_token_index=processor.image_token_id,
-        image_seq_length=576,
-        vision_feature_layer=-1,
-    )
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    return families.tiny(tmp_path_factory.mktemp("model576"), side=336, patch=14, width=16, layers=1)
 
 
 def test_a_row_holds_the_shared_tokens_once_and_positions_go_on_from_them():
