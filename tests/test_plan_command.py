@@ -93,7 +93,7 @@ def test_only_one_picture_of_each_size_is_opened(config: RunConfig, tiny_data: D
     asked = questions(tiny_data, config)
     for item in (question.item for question in asked):
         assert by_size.tokens(item.question, None, item.picture)[0]
-    assert encoder.seen.cache_info().currsize == len(by_size.first) == 1
+    assert len(encoder.seen.cache) == len(by_size.first) == 1
 
 
 def test_the_official_size_gives_the_papers_ratio(runs_folder: Path):
