@@ -25,17 +25,17 @@ NAME = "shared_prefix"
 class Packs:
     """Where the segments of a batch of packed rows are; all rows have prefixes of the same length.
 
-    prefix: tokens. row: [segments], the row of each. token: [segments, longest], the place of each of its tokens in the
-    batch, rows one after the other. real: [segments, longest], False behind a segment's end.
+    prefix: tokens. counts: how many segments each row has. token: [segments, longest], the place of each of a segment's
+    tokens in the batch, rows one after the other. real: [segments, longest], False behind a segment's end.
     """
 
     prefix: int
-    row: Tensor
+    counts: tuple[int, ...]
     token: Tensor
     real: Tensor
 
     def to(self, device: torch.device) -> "Packs":
-        return Packs(self.prefix, self.row.to(device), self.token.to(device), self.real.to(device))
+        return Packs(self.prefix, self.counts, self.token.to(device), self.real.to(device))
 
 
 def packs(segments: Tensor) -> Packs | None:
@@ -44,17 +44,15 @@ def packs(segments: Tensor) -> Packs | None:
     if len(prefixes.unique()) != 1:
         return None
     length = segments.shape[1]
-    found = [
-        (row, (segments[row] == segment).nonzero().flatten() + row * length)
-        for row in range(len(segments))
-        for segment in range(1, int(segments[row].max()) + 1)
+    counts = tuple(segments.max(1).values.tolist())
+    tokens = [
+        (segments[row] == segment).nonzero().flatten() + row * length
+        for row, count in enumerate(counts)
+        for segment in range(1, count + 1)
     ]
-    longest = max(len(tokens) for _, tokens in found)
-    token = torch.stack([torch.nn.functional.pad(tokens, (0, longest - len(tokens))) for _, tokens in found])
-    lengths = torch.tensor([len(tokens) for _, tokens in found])
-    return Packs(
-        int(prefixes[0]), torch.tensor([row for row, _ in found]), token, torch.arange(longest) < lengths[:, None]
-    )
+    lengths = torch.tensor([len(each) for each in tokens])
+    token = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
+    return Packs(int(prefixes[0]), counts, token, torch.arange(token.shape[1]) < lengths[:, None])
 
 
 def use(network: PreTrainedModel) -> None:
@@ -82,10 +80,16 @@ def attend(
     shared = scaled_dot_product_attention(*prefix, is_causal=True, **settings)
 
     def own(tensor: Tensor) -> Tensor:
-        return tensor.transpose(1, 2).reshape(rows * length, heads, width)[packs.token].transpose(1, 2)
+        # index_select, because the gradient of plain indexing takes many times longer.
+        tokens = tensor.transpose(1, 2).reshape(rows * length, heads, width).index_select(0, packs.token.flatten())
+        return tokens.view(*packs.token.shape, heads, width).transpose(1, 2)
+
+    def repeated(before: Tensor) -> Tensor:
+        each = zip(before.split(1), packs.counts, strict=True)
+        return torch.cat([row.expand(count, -1, -1, -1) for row, count in each])
 
     keys, values = (
-        torch.cat([before[packs.row], own(tensor)], dim=2)
+        torch.cat([repeated(before), own(tensor)], dim=2)
         for before, tensor in zip(prefix[1:], (key, value), strict=True)
     )
     # Keys behind a segment's end come after all of its queries.

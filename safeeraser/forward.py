@@ -56,6 +56,7 @@ def _answers(predict: Predict, batch: Batch) -> Answers:
     places = (labels != IGNORED).any(0).nonzero().flatten()
     inputs = batch.inputs
     if batch.segments is not None:
+        # Beside `packs` too: other ways to attend than ours know the mask only.
         inputs = inputs | {"attention_mask": packing.mask(batch.segments)}
     if batch.packs is not None:
         inputs = inputs | {"packs": batch.packs}

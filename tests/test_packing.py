@@ -68,7 +68,7 @@ def test_prefixes_of_different_lengths_need_the_mask():
     assert attention.packs(torch.tensor([[0, 0, 1, 2], [0, 1, 1, 2]])) is None
     found = attention.packs(torch.tensor([[0, 1, 1, 2], [0, 1, 2, -1]]))
     assert found is not None
-    assert found.row.tolist() == [0, 0, 1, 1]
+    assert found.counts == (2, 2)
     assert found.token.tolist() == [[1, 2], [3, 0], [5, 0], [6, 0]]
     assert found.real.tolist() == [[True, True], [True, False], [True, False], [True, False]]
 
