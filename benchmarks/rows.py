@@ -37,7 +37,6 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def add(row: dict[str, Any], file: Path) -> None:
-    """Add a row to a file's list, in place of an earlier one of the same command."""
+    """Add a row to a file's list; repeats stay side by side, to be seen together."""
     rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    kept = [other for other in rows if other["command"] != row["command"]]
-    file.write_text(json.dumps([*kept, row], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(json.dumps([*rows, row], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

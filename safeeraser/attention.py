@@ -80,7 +80,7 @@ def attend(
     shared = scaled_dot_product_attention(*prefix, is_causal=True, **settings)
 
     def own(tensor: Tensor) -> Tensor:
-        # index_select, because the gradient of plain indexing takes many times longer.
+        # index_select, because the gradient of plain indexing takes much longer.
         tokens = tensor.transpose(1, 2).reshape(rows * length, heads, width).index_select(0, packs.token.flatten())
         return tokens.view(*packs.token.shape, heads, width).transpose(1, 2)
 

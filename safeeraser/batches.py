@@ -79,8 +79,8 @@ class MicroBatch:
 # Bytes that an encoder, and each process that reads ahead with one, keeps of pictures and of texts.
 PICTURES, TEXTS = 256_000_000, 64_000_000
 TOKEN = 36  # bytes of a token's number in a list
-# Tokens in a packed row from which on attention goes without a mask. On a CPU the mask is faster below some 350 tokens,
-# both are alike up to 900, and at 1,300 and 2,100 it takes 1.5 and 2.1 times as long.
+# Tokens in a packed row from which on attention goes without a mask. On a CPU it is faster with a mask below
+# some 350 tokens, alike up to 900, slower above (`benchmarks/attention.py`).
 LONG = 512
 
 

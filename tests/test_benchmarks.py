@@ -34,3 +34,14 @@ def test_a_benchmark_compares_two_ways_that_compute_the_same(words: list[str], t
         assert row["tokens_a_record"]["ours"] < row["tokens_a_record"]["reference"]
     else:
         assert row["identical"] == row["questions"]
+
+
+def test_repeats_of_a_benchmark_stay_side_by_side(tmp_path: Path):
+    file = tmp_path / "rows.json"
+    command = [sys.executable, str(BENCHMARKS / "attention.py"), "--rounds", "1", "--threads", "1", "--out", str(file)]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    first, second = json.loads(file.read_text(encoding="utf-8"))
+    assert first["command"] == second["command"]
+    assert [length["tokens"] for length in first["lengths"]] == [120, 240, 360, 540, 900, 1340, 2100]
