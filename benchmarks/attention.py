@@ -3,18 +3,19 @@
     python benchmarks/attention.py --threads 1 --out benchmarks/attention.json
 
 Forward and backward of one layer's attention (4 heads of width 64) over one row, in turn; a ratio above 1 says that the
-mask takes longer. `safeeraser.batches.LONG` is the length from which on training goes without the mask.
+mask takes longer. `safeeraser.models.encoder.LONG` is the length from which on training goes without the mask.
 """
 
 import argparse
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import rows
 import torch
 
-from safeeraser import attention, packing
+from safeeraser.models import attention, packing
 
 # (tokens of the prefix, tokens of each segment, segments)
 SHAPES = ((40, 20, 4), (80, 40, 4), (120, 60, 4), (300, 60, 4), (580, 40, 8), (580, 190, 4), (580, 190, 8))
@@ -44,11 +45,12 @@ def measured(prefix: int, own: int, segments: int, *, rounds: int, device: str) 
     assert packs is not None
     length, mask, packs = row.shape[1], packing.mask(row).to(device), packs.to(torch.device(device))
     tensors = tuple(torch.randn(1, 4, length, 64, device=device, requires_grad=True) for _ in range(3))
-    module = torch.nn.Module()
+    module: Any = torch.nn.Module()
     module.num_key_value_groups = 1
 
     def computed(told: attention.Packs | None) -> tuple[torch.Tensor, ...]:
-        attended, _ = attention.attend(module, *tensors, mask, told)
+        query, key, value = tensors
+        attended, _ = attention.attend(module, query, key, value, mask, told)
         return attended, *torch.autograd.grad(attended.square().sum(), tensors)
 
     def seconds(told: attention.Packs | None) -> float:

@@ -20,11 +20,14 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from safeeraser import jobs, judges, losses, stages
+from safeeraser import losses, stages
 from safeeraser.config import RunConfig
 from safeeraser.data.records import CATEGORIES, VQA
-from safeeraser.questions import look_questions, questions
-from safeeraser.runs import Run, identity
+from safeeraser.data.source import Source
+from safeeraser.generate.questions import look_questions, questions
+from safeeraser.judge import contract, grading
+from safeeraser.runs import jobs
+from safeeraser.runs.folder import Run, identity
 
 RECORDS = {"train": 1800, "val": 600}
 PARTNERS = 4  # records that share a safe picture
@@ -61,7 +64,7 @@ def make(folder: Path, runs: int) -> tuple[Path, Path]:
         (folder / "data.part").rename(data)
     target = folder / f"runs-{runs}"
     os.environ["SAFEERASER_RUNS"] = str(target)
-    source = stages.Source(str(data.resolve()))
+    source = Source(str(data.resolve()))
     for config in _configs(str(data.resolve()), runs):
         made = target / config.run_name()
         if not (made / "scores.json").exists():
@@ -170,7 +173,7 @@ def _picture(path: Path, *, seed: int) -> None:
     Image.fromarray((127 + 60 * np.stack(waves, axis=-1)).astype(np.uint8)).save(path)
 
 
-def _run(config: RunConfig, source: stages.Source) -> None:
+def _run(config: RunConfig, source: Source) -> None:
     run = Run.create(config, data_hash=source.hash)
     asked = questions(source.dataset, config)
     answers = [_answer_row(question.item, config) for question in asked]
@@ -210,18 +213,18 @@ def _answer(item: VQA, config: RunConfig, share: float) -> str:
 def _verdict_rows(answers: list[dict]) -> Iterator[dict]:
     for row in answers:
         kept = {"step": row["step"]} if "step" in row else {}
-        for check in judges.CHECKS[row["set"]]:
+        for check in contract.CHECKS[row["set"]]:
             said = _said(check, row["answer"])
             kept_row = {"id": row["id"], "sample": 0, "check": check, "verdict": said.verdict, "judge": "rules"}
             yield kept | kept_row | {"reply": said.reply}
 
 
 @cache  # runs share most of their answers
-def _said(check: str, answer: str) -> judges.Verdict:
-    return judges.get("rules").ask(check, VQA("", "forget", "val", "", None, "", ""), answer)
+def _said(check: str, answer: str) -> contract.Verdict:
+    return grading.get("rules").ask(check, VQA("", "forget", "val", "", None, "", ""), answer)
 
 
-def _training(run: Run, config: RunConfig, source: stages.Source) -> None:
+def _training(run: Run, config: RunConfig, source: Source) -> None:
     """The log, the answers along training and the job of a run that was launched and ended well."""
     rng, steps = random.Random(run.name), config.max_steps or 1
     terms = [*sorted(losses.term_names(config.method)), *(["decouple"] if config.pd else [])]

@@ -21,11 +21,12 @@ import rows
 import torch
 from subjects import MODELS, subject
 
-from safeeraser import data, generate
-from safeeraser.batches import Encoder
 from safeeraser.config import RunConfig
-from safeeraser.decode import by_picture
-from safeeraser.questions import Question, questions
+from safeeraser.data.source import load
+from safeeraser.generate import answering
+from safeeraser.generate.decode import by_picture
+from safeeraser.generate.questions import Question, questions
+from safeeraser.models.encoder import Encoder
 
 
 def main() -> None:
@@ -98,7 +99,7 @@ def _options() -> argparse.Namespace:
 
 def _ask(config: RunConfig, count: int) -> list[Question]:
     """About so many of the demo world's questions: all about every n-th picture, so that all kinds are there."""
-    everything = questions(data.load("demo"), config)
+    everything = questions(load("demo"), config)
     pictures = by_picture(everything)
     every = max(1, round(len(everything) / count))
     return [question for picture in pictures[::every] for question in picture]
@@ -107,7 +108,7 @@ def _ask(config: RunConfig, count: int) -> list[Question]:
 def _answer(model: Any, processor: Any, asked: list[Question], config: RunConfig) -> tuple[dict, float]:
     """The answers and the seconds they took; their texts are on the CPU, so a GPU has finished, too."""
     start = time.perf_counter()
-    given = generate.answers(model, Encoder(processor), asked, config)
+    given = answering.answers(model, Encoder(processor), asked, config)
     answers = {question.key: text for question, text in given}
     return answers, time.perf_counter() - start
 

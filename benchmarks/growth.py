@@ -32,6 +32,8 @@ import big_folder
 import numpy as np
 from PIL import Image
 
+from safeeraser.data.source import Source
+
 SIZES = (100, 600, 2400)  # records, three quarters of them train
 PASSES = 10  # epochs that are shuffled
 SIDE = 1024  # pixels
@@ -91,8 +93,8 @@ def _apart(folder: Path, cache_folder: Path) -> dict[str, float]:
 
 def measure(folder: Path) -> dict[str, float]:
     """Seconds of each part, and memory in MiB."""
-    from safeeraser import losses, stages
-    from safeeraser.examples import Examples
+    from safeeraser import losses
+    from safeeraser.unlearn.examples import Examples
 
     before, worked = _peak(), time.process_time()
     found: dict[str, float] = {}
@@ -103,7 +105,7 @@ def measure(folder: Path) -> dict[str, float]:
         found[name] = time.perf_counter() - started
         return done
 
-    source = timed("load", lambda: stages.Source(str(folder)))
+    source = timed("load", lambda: Source(str(folder)))
     dataset = source.dataset
     assert dataset.notes == ()
     timed("hash", lambda: source.hash)

@@ -25,10 +25,12 @@ from peft import PeftModel
 from subjects import MODELS, subject
 from training import ALIKE, make_adapted, make_records
 
-from safeeraser import attention, losses, models, reference
-from safeeraser.batches import Encoder, MicroBatch
-from safeeraser.forward import answers, logits, term_losses
-from safeeraser.reference import BaseLogits
+from safeeraser import losses
+from safeeraser.models import adapter, attention
+from safeeraser.models.encoder import Encoder, MicroBatch
+from safeeraser.unlearn import reference
+from safeeraser.unlearn.forward import answers, logits, term_losses
+from safeeraser.unlearn.reference import BaseLogits
 
 WAYS = ("second model", "ours")
 STEPS = 2  # the first makes the optimizer's state
@@ -89,7 +91,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     (record,) = make_records(Encoder(processor), terms, options)
     micro = Encoder(processor, max_length=512).micro_batch(record, terms, pack=True).to(adapted.device)
     base_logits = _of_second(second) if second else reference.computed(adapted)
-    optimizer = torch.optim.AdamW(models.trainable(adapted), lr=1e-4)
+    optimizer = torch.optim.AdamW(adapter.trainable(adapted), lr=1e-4)
     with torch.autocast(options.device, torch.bfloat16, enabled=options.precision == "bf16"):
         steps = [_step(adapted, base_logits, micro, terms, optimizer) for _ in range(STEPS)]
     taken = _peak(options.device) - (before if options.device == "cpu" else 0)

@@ -26,7 +26,8 @@ import rows
 from subjects import MODELS, subject
 
 from safeeraser import stages
-from safeeraser.runs import Run
+from safeeraser.data.source import Source
+from safeeraser.runs.folder import Run
 
 BATCH = 8
 FIRST = 5  # steps that warm up
@@ -101,7 +102,7 @@ def _train(options: argparse.Namespace, model: str, count: int) -> Run:
 def _answer(options: argparse.Namespace, trained: Run, count: int) -> tuple[Run, float]:
     """The base model's run and the seconds of the command."""
     config = trained.config.base()
-    run = stages.open_run(config, stages.Source(config.data), name=f"answered-{count}")
+    run = stages.open_run(config, Source(config.data), name=f"answered-{count}")
     return run, _launch(options, count, "generate", run.name)
 
 

@@ -10,7 +10,8 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from safeeraser import demo_model, models
+from safeeraser.demo import base_model
+from safeeraser.models import loading
 
 SIDE, PATCH = 336, 14  # pixels, as in LLaVA-1.5: 576 tokens a picture
 
@@ -18,7 +19,7 @@ SIDE, PATCH = 336, 14  # pixels, as in LLaVA-1.5: 576 tokens a picture
 def subject(name: str, *, precision: str = "fp32", device: str = "cpu") -> tuple[Any, Any]:
     """The model of a benchmark's `--model`, on its device, and its processor."""
     if name == "demo":
-        demo: tuple[Any, Any] = models.load("demo", precision=precision)
+        demo: tuple[Any, Any] = loading.load("demo", precision=precision)
         return demo[0].to(device), demo[1]
     if name == "shapes":
         return shapes(precision=precision, device=device)
@@ -65,7 +66,7 @@ def _picture() -> dict[str, Any]:
 
 
 def _random(vision: CLIPVisionConfig, text: LlamaConfig, *, precision: str, device: str) -> tuple[Any, Any]:
-    tokenizer: Any = demo_model.make_tokenizer()
+    tokenizer: Any = base_model.make_tokenizer()
     tokenizer.model_max_length = text.max_position_embeddings
     tokenizer.add_tokens([f"[{number}]" for number in range(len(tokenizer), text.vocab_size)])
     pictures = CLIPImageProcessorPil(
@@ -77,7 +78,7 @@ def _random(vision: CLIPVisionConfig, text: LlamaConfig, *, precision: str, devi
         patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
-        chat_template=demo_model.TEMPLATE,
+        chat_template=base_model.TEMPLATE,
     )
     text.bos_token_id, text.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
     text.pad_token_id = tokenizer.pad_token_id
@@ -89,6 +90,6 @@ def _random(vision: CLIPVisionConfig, text: LlamaConfig, *, precision: str, devi
     )
     torch.manual_seed(0)
     with torch.device(device):
-        network: Any = LlavaForConditionalGeneration._from_config(config, dtype=models.DTYPES[precision])
+        network: Any = LlavaForConditionalGeneration._from_config(config, dtype=loading.DTYPES[precision])
     network.lm_head.weight.data[tokenizer.eos_token_id] = 0  # a logit of 0 is never the largest of so many
     return network.requires_grad_(False).eval(), processor

@@ -22,13 +22,16 @@ import torch
 from peft import PeftModel
 from subjects import MODELS, subject
 
-from safeeraser import data, losses, models, reference
-from safeeraser.batches import IGNORED, Encoder
+from safeeraser import losses
 from safeeraser.config import RunConfig
 from safeeraser.data.records import VQA
-from safeeraser.examples import Example, Examples
-from safeeraser.forward import term_losses
-from safeeraser.losses import Term, View
+from safeeraser.data.source import load
+from safeeraser.losses import IGNORED, Term, View
+from safeeraser.models import adapter
+from safeeraser.models.encoder import Encoder
+from safeeraser.unlearn import reference
+from safeeraser.unlearn.examples import Example, Examples
+from safeeraser.unlearn.forward import term_losses
 
 QUESTION, ANSWER = 20, 75  # words of two tokens each
 ALIKE = {"fp32": 1e-5, "bf16": 1e-3}  # relative difference of losses that counts as the same
@@ -80,7 +83,7 @@ def _options() -> argparse.Namespace:
 def make_adapted(network: Any, options: argparse.Namespace) -> PeftModel:
     """The model with the published recipe's adapter, in training mode; dropout would hide what is to be compared."""
     config = RunConfig.create(lora_rank=32, lora_alpha=256, lora_dropout=0.0)
-    adapted = models.attach_lora(network, config).to(options.device)
+    adapted = adapter.attach(network, config).to(options.device)
     if options.gradient_checkpointing:
         adapted.activation_checkpointing_enable({"use_reentrant": False})
     adapted.train()
@@ -94,7 +97,7 @@ def make_records(
     encoder: Encoder, terms: tuple[Term, ...], options: argparse.Namespace
 ) -> list[list[list[tuple[str, VQA]]]]:
     """Records as lists of 4 examples each; those of the demo world, with longer texts for the other models."""
-    examples = Examples(data.load("demo"), terms, seed=0, shuffle="pictures")
+    examples = Examples(load("demo"), terms, seed=0, shuffle="pictures")
     if options.model != "demo":
         rng = random.Random(0)
         examples.pairs = [_lengthened(example, encoder, rng) for example in examples.pairs[: 4 * options.records]]
@@ -160,7 +163,8 @@ def _step(
     loss = sum(way(model, encoder, record, terms).item() for record in records) / len(records)
     _settle(model)
     seconds = time.perf_counter() - start
-    return seconds, loss, torch.cat([parameter.grad.flatten().cpu() for parameter in models.trainable(model)])
+    gradients = [parameter.grad for parameter in adapter.trainable(model) if parameter.grad is not None]
+    return seconds, loss, torch.cat([gradient.flatten().cpu() for gradient in gradients])
 
 
 def _settle(model: Any) -> None:

@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from safeeraser.ui import answers, browsing, record, state
+from safeeraser.ui.frame import state
+from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.parts import record
+from safeeraser.ui.views import browsing
 
 view = st.session_state["view"]
 
@@ -15,7 +18,7 @@ if name and name in browsing.records(view):
     record.draw(view, browsing.records(view)[name], name, flagged.get(name, []))
     st.stop()
 if name:
-    st.warning(f"There is no record {answers.escape_markdown(name)} in this data set.")
+    st.warning(f"There is no record {escape_markdown(name)} in this data set.")
 
 with st.expander("Health of the data set", icon=":material/health_and_safety:"):
     browsing.draw_health(view, report)

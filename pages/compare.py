@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from safeeraser.ui import answers, asking, comparing, item, labelling, looking, state
+from safeeraser.ui.frame import state
+from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.parts import asking, item, labelling, looking
+from safeeraser.ui.views import comparing
 
 view = st.session_state["view"]
 
@@ -17,7 +20,7 @@ if key is None:
     st.stop()
 vqa = item.by_id(view, key[0])
 if vqa is None:
-    st.error(f"The data set has no item {answers.escape_markdown(key[0])} any more: the runs were made on other data.")
+    st.error(f"The data set has no item {escape_markdown(key[0])} any more: the runs were made on other data.")
     st.stop()
 
 others = [name for name in view.runs if name not in (view.a.name, view.b.name)]

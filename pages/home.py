@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from safeeraser.ui import cases, overview, state
+from safeeraser.ui.frame import state
+from safeeraser.ui.parts import cases
+from safeeraser.ui.views import home
 
 view = st.session_state["view"]
 
@@ -14,7 +16,7 @@ st.markdown(
 )
 
 st.header("Over-forgetting in one picture")
-overview.one_case(view)
+home.one_case(view)
 
 st.header("Three places to start")
 browse, launch, compare = st.columns(3)
@@ -35,8 +37,8 @@ with compare, st.container(border=True, height="stretch"):
         state.go("compare", set="decouple")
 
 st.header("What is here")
-overview.inventory(view)
-overview.active_runs()
+home.inventory(view)
+home.active_runs()
 
 if cases.demo(view.data):
     st.caption(

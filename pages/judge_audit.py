@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from safeeraser.ui import audit_results, auditing, state
+from safeeraser.ui.frame import state
+from safeeraser.ui.views import audit_results, auditing
 
 view = st.session_state["view"]
 st.title("Judge audit")

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from safeeraser.ui import launching, settings_form, state
+from safeeraser.ui.frame import state
+from safeeraser.ui.views import launching, settings_form
 
 if opened := state.get("run"):  # a second click on Launch reruns this page at the address that the first one opened
     state.put(run=None)

@@ -4,8 +4,11 @@ from functools import partial
 
 import streamlit as st
 
-from safeeraser import charts, metrics, tables
-from safeeraser.ui import plots, score_tables, scoring, state
+from safeeraser import charts
+from safeeraser.score import metrics, tables
+from safeeraser.ui.frame import state
+from safeeraser.ui.parts import plots
+from safeeraser.ui.views import score_tables, scoring
 
 PAPER = "The paper's numbers"
 CHARTS = ("By method", "Forgetting and SARR", "Inside SARR", "By category", "Along training", "Official and clean val")

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from safeeraser.ui import cases, state
+from safeeraser.ui.frame import state
+from safeeraser.ui.parts import cases
 
 view = st.session_state["view"]
 

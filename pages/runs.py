@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from safeeraser.runs import Run
-from safeeraser.ui import run_list, run_view, state
-from safeeraser.ui.answers import escape_markdown
-from safeeraser.watching import ACTIVE
+from safeeraser.runs.folder import Run
+from safeeraser.runs.watching import ACTIVE
+from safeeraser.ui.frame import state
+from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.views import run_list, run_view
 
 st.title("Runs")
 found = run_list.every()

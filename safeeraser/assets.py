@@ -3,5 +3,6 @@
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
-# A wheel carries them inside the package; a checkout keeps them beside it.
-ASSETS = _PACKAGE / "assets" if (_PACKAGE / "assets").is_dir() else _PACKAGE.parent / "assets"
+# A wheel carries app.py, pages/ and assets/ inside the package; a checkout keeps them beside it.
+ROOT = _PACKAGE if (_PACKAGE / "assets").is_dir() else _PACKAGE.parent
+ASSETS = ROOT / "assets"

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from safeeraser.errors import SafeEraserError
-from safeeraser.judges import JUDGES
+from safeeraser.judge.grading import JUDGES
 from safeeraser.losses import METHODS, term_names
 
 BASE = "base"

@@ -1,8 +1,8 @@
 """Unlearning methods: a method is a row of terms, a term is one pure loss on some of the sets.
 
-To add one, write a function from `View` to a scalar and a row in `METHODS`; nothing else changes.
-Not covered: running the model (`train.py`) and making the tensors (`batches.py`). This file must not import torch when
-it is imported (tensor methods are enough), so that the command line and the app can list the methods at once.
+To add one, write a function from `View` to a scalar and a row in `METHODS`; nothing else changes. Not covered: running
+the model (`unlearn/train.py`) and making the tensors (`models/encoder.py`). This file must not import torch when it is
+imported (tensor methods are enough), so that the command line and the app can list the methods at once.
 
 Source of the losses and weights: the published SafeEraser code (see arXiv 2502.12520), where a loss names no other.
 """
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+IGNORED = -100  # the label of a token that no loss looks at; transformers' own
 
 
 @dataclass(frozen=True)

@@ -1,47 +1,25 @@
 """The stages of a run in their order: unlearn, generate, judge, score. Each can be redone or resumed alone.
 
-Not covered: what a stage computes (`train.py`, `generate.py`, `judges/`, `metrics.py`). Model libraries are imported
-only by the stages that need them.
+Not covered: what a stage computes (`unlearn/train.py`, `generate/answering.py`, `judge/`, `score/metrics.py`). Model
+libraries are imported only by the stages that need them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safeeraser import data, judges, losses, metrics, processes
+from safeeraser import losses
 from safeeraser.config import BASE, RunConfig
-from safeeraser.data import health, world
-from safeeraser.data.records import VQA, Dataset
-from safeeraser.progress import Reporter
-from safeeraser.questions import questions
-from safeeraser.runs import Run, RunError
-
-
-class Source:
-    """A data set with what the stages derive from it, each computed once."""
-
-    def __init__(self, name: str, *, track: Callable[[list], Iterator] = iter) -> None:
-        self.dataset: Dataset = data.load(name, track=track)
-
-    @cached_property
-    def hash(self) -> str:
-        return health.dataset_hash(self.dataset)
-
-    @cached_property
-    def readable(self) -> tuple[Dataset, dict[Path, str]]:
-        """The data set without the pictures that cannot be read, and these pictures with the reason."""
-        return health.readable(self.dataset)
-
-    @cached_property
-    def items(self) -> dict[str, VQA]:
-        return {vqa.id: vqa for vqa in self.dataset.vqa()}
-
-    @cached_property
-    def clean(self) -> frozenset[str]:
-        return health.clean_val(self.dataset)
+from safeeraser.data.source import Source
+from safeeraser.demo import world
+from safeeraser.generate.questions import questions
+from safeeraser.judge import contract, grading
+from safeeraser.runs import processes
+from safeeraser.runs.folder import Run, RunError
+from safeeraser.runs.progress import Reporter
+from safeeraser.score import metrics
 
 
 def open_run(
@@ -74,7 +52,7 @@ def unlearn(run: Run, source: Source, progress: Reporter | None = None) -> None:
         raise RunError(f"{run.name} was imported: there is nothing to train")
     if run.adapter.exists():
         return
-    from safeeraser.train import train
+    from safeeraser.unlearn.train import train
 
     with _working(run, "unlearn"):
         train(run, source.readable[0], progress)
@@ -86,32 +64,32 @@ def generate(run: Run, source: Source, progress: Reporter | None = None, engine:
         raise RunError(f"{run.name} was imported: its answers are all there")
     if run.config.trains and not run.adapter.exists():
         raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
-    from safeeraser import generate as answers
+    from safeeraser.generate import answering
 
     with _working(run, "generate"):
-        answers.generate(run, source.readable[0], progress, engine=engine)
+        answering.generate(run, source.readable[0], progress, engine=engine)
 
 
 def judge(run: Run, source: Source, name: str) -> None:
     """Grade the answers, and the looks along training, that this judge has not graded yet."""
-    grader = judges.get(name)
+    grader = grading.get(name)
     check_judge(name, source)
     with _working(run, "judge"):
         for answers, verdicts in ((run.answers, run.verdicts), (run.looks, run.looks_verdicts)):
             _grade(run, source, grader, answers=answers, verdicts=verdicts)
 
 
-def _grade(run: Run, source: Source, grader: judges.Judge, *, answers: Path, verdicts: Path) -> None:
+def _grade(run: Run, source: Source, grader: contract.Judge, *, answers: Path, verdicts: Path) -> None:
     """Add the verdicts that a table of answers still lacks to its table of verdicts; a look's rows name their step."""
     run.repair(verdicts)
     done = {_check(row, row["check"]) for row in _verdicts(run, grader.name, verdicts)}
     missing = [
-        row for row in run.rows(answers) if any(_check(row, check) not in done for check in judges.CHECKS[row["set"]])
+        row for row in run.rows(answers) if any(_check(row, check) not in done for check in contract.CHECKS[row["set"]])
     ]
     if not missing:
         return
-    steps = [{"step": row["step"]} if "step" in row else {} for row in missing for _ in judges.CHECKS[row["set"]]]
-    rows = (step | row for step, row in zip(steps, judges.grade(grader, source.items, missing), strict=True))
+    steps = [{"step": row["step"]} if "step" in row else {} for row in missing for _ in contract.CHECKS[row["set"]]]
+    rows = (step | row for step, row in zip(steps, grading.grade(grader, source.items, missing), strict=True))
     run.append(verdicts, (row for row in rows if _check(row, row["check"]) not in done))
 
 
@@ -184,7 +162,7 @@ def unfinished(run: Run, source: Source) -> str | None:
     asked = set() if run.answers_imported else {q.key for q in questions(source.readable[0], run.config)}
     if missing := len(asked - answered.keys()):
         return f"{missing} of {len(asked)} questions are not answered yet"
-    checks = [(*key, check) for key, name in answered.items() for check in judges.CHECKS[name]]
+    checks = [(*key, check) for key, name in answered.items() for check in contract.CHECKS[name]]
     if missing := sum(check not in graded for check in checks):
         return f"{missing} of {len(checks)} verdicts by {run.config.judge!r} are missing"
     return None

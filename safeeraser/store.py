@@ -1,7 +1,7 @@
 """A bounded store of tensors on disk, the least recently used thrown away first: what the caches have in common.
 
 Covered: several processes at once, a kill in the middle of writing, damaged files, the bound. Not covered: what a key
-stands for (`features.py` ...). Losing any file costs time, never a result.
+stands for (`models/features.py` ...). Losing any file costs time, never a result.
 """
 
 import hashlib

@@ -13,10 +13,10 @@ import torch
 from browser import FLAGS, Server, Visit, needs_chromium, visit
 from playwright.sync_api import Browser, sync_playwright
 
-from safeeraser import data
 from safeeraser.config import RunConfig
-from safeeraser.data import demo
 from safeeraser.data.records import Dataset
+from safeeraser.data.source import load
+from safeeraser.demo import dataset
 
 torch.set_num_threads(1)  # ten times faster on models this small
 
@@ -25,13 +25,13 @@ torch.set_num_threads(1)  # ten times faster on models this small
 def tiny_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo world with one record per harmful concept and split."""
     folder = tmp_path_factory.mktemp("data") / "demo"
-    demo.write(folder, each={"train": 1, "val": 1})
+    dataset.write(folder, each={"train": 1, "val": 1})
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_data(tiny_data_folder: Path) -> Dataset:
-    return data.load(str(tiny_data_folder))
+    return load(str(tiny_data_folder))
 
 
 @pytest.fixture(scope="session")

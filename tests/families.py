@@ -26,8 +26,9 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from safeeraser import demo_model, models
 from safeeraser.config import RunConfig
+from safeeraser.demo import base_model
+from safeeraser.models import adapter, loading
 
 INDEX = "model.safetensors.index.json"
 SIDE, PATCH = 32, 8  # pixels
@@ -73,7 +74,7 @@ def _text(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 def _tokenizer() -> PreTrainedTokenizerFast:
     """One that starts every text with `<s>`, as Llama's does."""
-    tokenizer = demo_model.make_tokenizer()
+    tokenizer = base_model.make_tokenizer()
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", tokenizer.bos_token_id)]
     )
@@ -81,11 +82,11 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny(
-    folder: Path, *, side: int = demo_model.SIDE, patch: int = demo_model.PATCH, width: int = 32, layers: int = 2
+    folder: Path, *, side: int = base_model.SIDE, patch: int = base_model.PATCH, width: int = 32, layers: int = 2
 ) -> Path:
     """A random LLaVA with the demo world's words, whose pictures have (side / patch)^2 tokens."""
     torch.manual_seed(0)
-    processor = demo_model.make_processor()
+    processor = base_model.make_processor()
     processor.image_processor = CLIPImageProcessorPil(
         size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_convert_rgb=True
     )
@@ -164,7 +165,7 @@ def llava_next(folder: Path) -> Path:
 def idefics3(folder: Path) -> Path:
     """As HuggingFaceTB/SmolVLM-256M-Instruct: other module names, tiles with text between them, its own end of turn."""
     torch.manual_seed(0)
-    tokenizer = demo_model.make_tokenizer()
+    tokenizer = base_model.make_tokenizer()
     tokenizer.add_special_tokens({"bos_token": "<|im_start|>", "eos_token": "<end_of_utterance>"})
     tokenizer.add_tokens(["<global-img>", *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2))])
     pictures = Idefics3ImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE})
@@ -187,11 +188,11 @@ FAMILIES = {"llava": llava, "llava_next": llava_next, "idefics3": idefics3}
 
 def perturbed(config: RunConfig) -> PeftModel:
     """A config's model with an adapter that changes what it answers."""
-    network, _ = models.load(config.model, precision=config.precision, quantization=config.quantization, device="cpu")
+    network, _ = loading.load(config.model, precision=config.precision, quantization=config.quantization, device="cpu")
     torch.manual_seed(0)
-    adapted = models.attach_lora(network, config)
+    adapted = adapter.attach(network, config)
     generator = torch.Generator().manual_seed(1)
-    for parameter in models.trainable(adapted):
+    for parameter in adapter.trainable(adapted):
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     return adapted.eval()
 

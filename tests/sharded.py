@@ -12,7 +12,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from safeeraser import cli, train
+from safeeraser import cli
+from safeeraser.unlearn import train
 
 
 class Sharding(Accelerator):

@@ -8,7 +8,7 @@ from typing import Any
 
 from safeeraser.charts.chart import shown
 from safeeraser.losses import METHODS
-from safeeraser.tables import CONTEXT, METHOD_ORDER
+from safeeraser.score.tables import CONTEXT, METHOD_ORDER
 
 FEW = 10  # runs that are shown one by one; more of them by the means of their methods
 

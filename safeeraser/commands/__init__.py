@@ -1,0 +1,22 @@
+"""The verbs of the `safeeraser` command, one file each: `flags` adds what it takes, and below stands what it does.
+
+A file is imported only when its verb is given, so that `--help` and `jobs` answer at once; model libraries only when a
+stage needs them.
+"""
+
+VERBS = {
+    "run": "unlearn, answer, judge and score; then the table beside the base model",
+    "unlearn": "train a run's adapter only",
+    "generate": "write the answers of a run",
+    "judge": "grade the answers of a run",
+    "score": "the scores of runs, as a table or as JSON",
+    "sweep": "several methods and seeds, one table",
+    "plan": "parameters, memory, tokens, steps and time of a run, before anything is loaded",
+    "jobs": "list the runs; launch, cancel or resume one",
+    "app": "start the app in a browser",
+    "data": "check a data set, import answers",
+    "cache": "list what is kept on disk to save time",
+    "adapter": "import an adapter",
+    "export": "merge a run's adapter into its base model, with a model card; transformers, vLLM and SGLang load it",
+    "demo": "the demo world",
+}

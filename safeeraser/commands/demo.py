@@ -1,0 +1,29 @@
+"""`safeeraser demo build`: the demo world's base model, trained anew."""
+
+import argparse
+from pathlib import Path
+
+from safeeraser.commands import flags
+from safeeraser.commands.console import say
+from safeeraser.config import ConfigError
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    build = flags.below(
+        parser.add_subparsers(required=True, metavar="COMMAND"),
+        "build",
+        _build,
+        "train the demo world's base model anew",
+        "safeeraser demo build --folder my-demo-model --seed 1",
+    )
+    build.add_argument("--folder", type=Path, default=Path("demo-model"), help="where the checkpoint goes")
+    build.add_argument("--seed", type=int, default=0)
+
+
+def _build(options: argparse.Namespace) -> None:
+    from safeeraser.demo import base_model
+
+    if options.folder.exists() and any(options.folder.iterdir()):
+        raise ConfigError(f"--folder {options.folder} is not empty; choose another or empty it first")
+    base_model.build(options.folder, seed=options.seed)
+    say(f"model: {options.folder}")

@@ -1,0 +1,20 @@
+"""`safeeraser judge`: grading the answers of a run."""
+
+import argparse
+
+from safeeraser import stages
+from safeeraser.commands import flags, running
+from safeeraser.commands.console import say
+from safeeraser.runs.folder import Run
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    flags.describe(parser, do, "safeeraser judge demo-po-pd-s0-1a2b3c --judge rules")
+    flags.add_run(parser)
+    parser.add_argument("--judge", help="demo or rules (default: the run's own)")
+
+
+def do(options: argparse.Namespace) -> None:
+    run = Run.find(options.run)
+    stages.judge(run, running.source_of(run), options.judge or run.config.judge)
+    say(f"verdicts: {run.verdicts} ({len(run.rows(run.verdicts))} rows)")

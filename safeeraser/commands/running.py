@@ -1,0 +1,52 @@
+"""What the commands that work on runs have in common: their data set, and finishing a run with a word about it."""
+
+import argparse
+from typing import Any
+
+from rich.progress import track
+
+from safeeraser import stages
+from safeeraser.commands import flags
+from safeeraser.commands.console import err
+from safeeraser.data.source import Source
+from safeeraser.runs import processes
+from safeeraser.runs.folder import Run, RunError
+from safeeraser.runs.progress import reporter
+
+
+def source(options: argparse.Namespace) -> Source:
+    """The data set that the flags name."""
+    return load(flags.config(options).data)
+
+
+def load(name: str) -> Source:
+    """A data set by its name; the demo world is drawn by the first process alone."""
+    with processes.main_first():
+        return Source(name, track=_track)
+
+
+def source_of(run: Run) -> Source:
+    """The data set that a run was made on. Raises RunError when it has changed since."""
+    found = load(run.config.data)
+    if found.hash != run.facts["data_hash"]:
+        raise RunError(f"{run.name} was made on other data than {run.config.data} holds now")
+    return found
+
+
+def finish(run: Run, source: Source) -> dict[str, Any]:
+    """The run's score row: read if it is finished, computed if not."""
+    if run.scores is not None and run.state["status"] == "done":
+        err.print(f"{run.name}: finished already")
+        return run.scores
+    err.print(f"{run.name}: {run.folder}")
+    if broken := source.readable[1]:
+        err.print(
+            f"note: {len(broken)} pictures cannot be read and their questions are left out, such as "
+            f"{next(iter(broken))}"
+        )
+    with reporter(err) as progress:
+        return stages.run_all(run, source, progress)
+
+
+def _track(plan: list) -> Any:
+    return track(plan, description="drawing the demo world", console=err, disable=not err.is_terminal)

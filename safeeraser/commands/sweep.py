@@ -1,0 +1,121 @@
+"""`safeeraser sweep`: several methods and seeds, here, in this machine's queue or on a cluster; then one table."""
+
+import argparse
+from itertools import product
+from pathlib import Path
+
+from safeeraser import stages
+from safeeraser.commands import flags, running
+from safeeraser.commands.console import err, say, show_scores
+from safeeraser.config import ConfigError, RunConfig
+from safeeraser.errors import SafeEraserError
+from safeeraser.runs import jobs, slurm
+
+# Methods, each without and with Prompt Decouple; the base model is always the first row.
+SWEEPS: dict[str, tuple[str, ...]] = {"paper": ("ga", "gd", "kl", "po")}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    flags.describe(parser, do, "safeeraser sweep --preset paper --seeds 0 1 2")
+    parser.add_argument(
+        "--preset",
+        dest="sweep",
+        choices=SWEEPS,
+        default="paper",
+        help="which methods: paper is the base and GA, GD, KL, PO without and with PD",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of every method for each seed")
+    parser.add_argument(
+        "--format", choices=("text", "markdown", "csv"), help="of the table (default: by --output, else text)"
+    )
+    parser.add_argument("--output", type=Path, help="write the table to this .md or .csv file")
+    _add_places(parser)
+    flags.add_settings(parser, preset_flag="--settings", leave_out=("method", "pd", "seed"))
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Where a sweep's runs go, and what they ask of a cluster."""
+    parser.add_argument(
+        "--on",
+        choices=("here", "queue", "slurm"),
+        default="here",
+        help="run here and now, as processes in this machine's queue (safeeraser jobs), or as jobs of a Slurm cluster",
+    )
+    parser.add_argument("--slurm-partition", metavar="NAME", help="with --on slurm: the partition")
+    parser.add_argument("--slurm-account", metavar="NAME", help="with --on slurm: the account")
+    parser.add_argument("--gpus", type=int, metavar="INT", help="with --on slurm: GPUs of each run (default: 1)")
+    parser.add_argument("--hours", type=float, metavar="FLOAT", help="with --on slurm: of each job (default: 24)")
+    parser.add_argument(
+        "--slurm-parameter",
+        type=_setting,
+        action="append",
+        metavar="KEY=VALUE",
+        help="with --on slurm: a parameter of sbatch, such as constraint=a100; can be given several times",
+    )
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    return key.lstrip("-"), value
+
+
+def do(options: argparse.Namespace) -> int:
+    form, resources = _format(options), _resources(options)
+    variants = [{"method": method, "pd": pd} for method in SWEEPS[options.sweep] for pd in (False, True)]
+    configs = [flags.config(options, **variant, seed=seed) for seed, variant in product(options.seeds, variants)]
+    source, rows, failed = running.source(options), {}, 0
+    if options.on != "here":
+        stages.check_judge(configs[0].judge, source)
+        _hand_over(configs, resources)
+        return 0
+    for config in configs:
+        for one in (config.base(), config):
+            run = stages.open_run(one, source)
+            if run.name in rows:
+                continue
+            try:
+                rows[run.name] = running.finish(run, source)
+            except SafeEraserError as error:  # the other methods can still be compared
+                err.print(f"error: {run.name}: {error}")
+                failed = 1
+    show_scores(list(rows.values()), form, options.output)
+    return failed
+
+
+def _hand_over(configs: list[RunConfig], resources: slurm.Resources | None) -> None:
+    """Start the runs of a sweep elsewhere, and say what became of each."""
+    if resources:
+        outcomes = slurm.hand_over(configs, resources)
+    else:
+        outcomes = {name: jobs.watch(name).status for name in [jobs.launch(config) for config in configs]}
+    for name, words in outcomes.items():
+        say(f"{name}: {words}")
+    say("for the table, give the same command without --on when they are done")
+
+
+def _resources(options: argparse.Namespace) -> slurm.Resources | None:
+    """What the flags ask of Slurm, None unless the sweep goes there."""
+    names = ("slurm_partition", "slurm_account", "gpus", "hours", "slurm_parameter")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.on != "slurm":
+        if given:
+            raise ConfigError(f"--{next(iter(given)).replace('_', '-')} has no effect without --on slurm; leave it out")
+        return None
+    extra = dict(given.pop("slurm_parameter", []))
+    return slurm.Resources(**{name.removeprefix("slurm_"): value for name, value in given.items()}, extra=extra)
+
+
+def _format(options: argparse.Namespace) -> str:
+    """The table's format: as asked for, else by the file's ending; wrong ones are named before any work is done."""
+    if options.on != "here" and (options.format or options.output):
+        raise ConfigError(f"--format and --output have no effect with --on {options.on}, which prints no table")
+    if options.output is None:
+        return options.format or "text"
+    form = options.format or {".md": "markdown", ".csv": "csv"}.get(options.output.suffix)
+    if form not in ("markdown", "csv"):
+        raise ConfigError(f"--output {options.output}: add --format markdown or csv, or end the name with .md or .csv")
+    if not options.output.parent.is_dir():
+        raise ConfigError(f"--output {options.output}: there is no folder {options.output.parent}; make it first")
+    return form

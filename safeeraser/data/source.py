@@ -1,0 +1,38 @@
+"""A data set by its name, and what the stages derive from it, each computed once."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from safeeraser.data import health, official
+from safeeraser.data.records import VQA, Dataset
+from safeeraser.demo import dataset as demo
+
+
+def load(name: str, *, track: Callable[[list], Iterator] = iter) -> Dataset:
+    """The data set of this name ('demo') or folder; `track` wraps the demo world's first drawing in a progress bar."""
+    return official.load(demo.ensure(track), name="demo") if name == "demo" else official.load(Path(name))
+
+
+class Source:
+    """A data set with what the stages derive from it, each computed once."""
+
+    def __init__(self, name: str, *, track: Callable[[list], Iterator] = iter) -> None:
+        self.dataset: Dataset = load(name, track=track)
+
+    @cached_property
+    def hash(self) -> str:
+        return health.dataset_hash(self.dataset)
+
+    @cached_property
+    def readable(self) -> tuple[Dataset, dict[Path, str]]:
+        """The data set without the pictures that cannot be read, and these pictures with the reason."""
+        return health.readable(self.dataset)
+
+    @cached_property
+    def items(self) -> dict[str, VQA]:
+        return {vqa.id: vqa for vqa in self.dataset.vqa()}
+
+    @cached_property
+    def clean(self) -> frozenset[str]:
+        return health.clean_val(self.dataset)

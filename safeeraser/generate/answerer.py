@@ -1,0 +1,210 @@
+"""The worker process behind `ask.py`: `python -m safeeraser.generate.answerer` answers questions about pictures.
+
+It reads requests from stdin and writes replies to stdout, one JSON object a line, one reply a request:
+
+    {"id", "question", "path" | "data" (base64), "runs": [{"run", "folder", "adapted"}]}
+    {"id", "answers": [{"run", "answer", "seconds"}]} or {"id", "error"}
+
+The base model and the adapters last asked stay in memory. The process ends by itself: when stdin closes (whoever
+started it is gone), when nothing was asked for a while, and when it takes more memory than it was given.
+"""
+
+import argparse
+import base64
+import json
+import os
+import queue
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+import psutil
+
+from safeeraser.config import RunConfig
+from safeeraser.data.records import VQA
+from safeeraser.errors import SafeEraserError
+from safeeraser.generate.questions import Question
+from safeeraser.runs.folder import Run
+
+KEPT = 4  # adapters in memory
+MOST_NEW_TOKENS = 256  # somebody is waiting
+GIB = 2**30
+OUT_OF_MEMORY = (
+    "A training run or another program may hold it: ask again when that is done, or ask a run with --device cpu."
+)
+
+
+class QuestionError(SafeEraserError):
+    """A question must not be asked as it stands."""
+
+
+class Shelf:
+    """The base model last asked, and the adapters last asked, each on a copy that shares the base model's weights."""
+
+    def __init__(self) -> None:
+        self._base: tuple[Any, Any, Any] | None = None  # what it was loaded from, model, processor
+        self._adapted: dict[Any, Any] = {}  # the longest unused first
+
+    def take(self, run: Run, *, adapted: bool) -> tuple[Any, Any]:
+        """The run's model, or the base model beneath it, and the processor."""
+        from safeeraser.models import checks
+
+        config = run.config
+        with checks.explain_memory(OUT_OF_MEMORY):
+            network, processor = self._take_base(config)
+            return self._take_adapted(network, run.adapter) if adapted else network, processor
+
+    def _take_base(self, config: RunConfig) -> tuple[Any, Any]:
+        from safeeraser.models import loading
+
+        how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
+        source = (config.model, *how.values(), _stamp(Path(loading.checkpoint(config.model))))
+        if self._base is None or self._base[0] != source:
+            self._base = None
+            self._adapted.clear()
+            network, processor = loading.load(config.model, **how)
+            self._base = source, network.to(_device(config)), processor
+        return self._base[1:]
+
+    def _take_adapted(self, network: Any, folder: Path) -> Any:
+        from safeeraser.models import adapter
+
+        source = (folder, _stamp(folder))
+        model = self._adapted.pop(source, None)
+        if model is None:
+            while len(self._adapted) >= KEPT:
+                del self._adapted[next(iter(self._adapted))]
+            # Loaded as for the run's own answers, one adapter a model: adapters side by side in one model could mix.
+            shared = deepcopy(network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())})
+            model = adapter.load(shared, folder).to(network.device).eval()
+        self._adapted[source] = model
+        return model
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Which weights a folder holds: a run made anew, or a model trained anew, must not be answered by the old one."""
+    return tuple(sorted((file.name, file.stat().st_mtime_ns) for file in folder.glob("*.safetensors")))
+
+
+def _device(config: RunConfig) -> Any:
+    import torch
+
+    gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return gpu if gpu is not None and config.device != "cpu" else torch.device("cpu")
+
+
+def reply(shelf: Shelf, request: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers of all runs of a request, in its order."""
+    with _picture(request) as picture:
+        return [_answer(shelf, asked, picture, request["question"]) for asked in request["runs"]]
+
+
+def _answer(shelf: Shelf, asked: dict[str, Any], picture: Path, question: str) -> dict[str, Any]:
+    from safeeraser.generate import answering
+    from safeeraser.models import checks
+    from safeeraser.models.encoder import Encoder
+
+    start = time.monotonic()
+    run = Run(Path(asked["folder"]))
+    config = run.config
+    config = config.model_copy(update={"max_new_tokens": min(config.max_new_tokens, MOST_NEW_TOKENS)})
+    model, processor = shelf.take(run, adapted=asked["adapted"])
+    _refuse_special_tokens(question, processor)
+    asked_once = Question(VQA("", "general", "val", "", picture, question, ""), sample=0)
+    with checks.explain_memory(OUT_OF_MEMORY):
+        # The encoder is new each time because it remembers pictures by path.
+        [(_, text)] = answering.answers(model, Encoder(processor, max_length=config.max_length), [asked_once], config)
+    return {"run": asked["run"], "answer": text, "seconds": time.monotonic() - start}
+
+
+def _refuse_special_tokens(question: str, processor: Any) -> None:
+    """A question that spells a special token would reach the model as a second picture, or as the end of the text."""
+    added = processor.tokenizer.added_tokens_decoder.values()
+    special = {processor.image_token, *(token.content for token in added if token.special)}
+    if written := sorted(token for token in special if token in question):
+        raise QuestionError(
+            f"the question contains {', '.join(written)}, which means something else to the model; leave it out"
+        )
+
+
+@contextmanager
+def _picture(request: dict[str, Any]) -> Iterator[Path]:
+    """The picture as a path; one that came as bytes has no name on the disk, so a kill leaves nothing behind."""
+    if "path" in request:
+        yield Path(request["path"])
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(base64.b64decode(request["data"]))
+        file.seek(0)
+        yield Path(f"/dev/fd/{file.fileno()}")
+
+
+def serve(requests: "queue.Queue[str]", replies: TextIO, *, idle: float) -> None:
+    """Answer until nothing was asked for `idle` seconds, or until a model could not be used."""
+    from safeeraser.models.checks import ModelError
+
+    shelf = Shelf()
+    while True:
+        try:
+            request = json.loads(requests.get(timeout=idle))
+        except queue.Empty:
+            return
+        failed = None
+        try:
+            outcome = {"answers": reply(shelf, request)}
+        except SafeEraserError as error:
+            failed, outcome = error, {"error": str(error)}
+        replies.write(json.dumps({"id": request["id"], **outcome}) + "\n")
+        replies.flush()
+        if isinstance(failed, ModelError):  # what is half loaded may hold memory: end, and the next one starts clean
+            return
+
+
+def _read(requests: "queue.Queue[str]") -> NoReturn:
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)
+
+
+def _watch_memory(limit: float) -> NoReturn:
+    """End the process when it takes more than `limit` GiB of main memory."""
+    process = psutil.Process()
+    while (taken := process.memory_info().rss) <= limit * GIB:
+        time.sleep(0.1)
+    print(
+        f"the model needs more than the {limit:.1f} GiB of memory it may take ({taken / GIB:.1f} GiB and growing)",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m safeeraser.generate.answerer", description="Answer questions, one JSON object a line."
+    )
+    parser.add_argument("--memory", type=float, required=True, help="GiB of main memory it may take")
+    parser.add_argument("--idle", type=float, required=True, help="seconds without a question after which it ends")
+    limits = parser.parse_args()
+    # Libraries print; what they print must not end up between the replies.
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    requests: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    threading.Thread(target=_watch_memory, args=(limits.memory,), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)  # a training run beside it must not starve
+    serve(requests, replies, idle=limits.idle)
+    replies.flush()
+    os._exit(0)  # the reading thread would hold a normal end up
+
+
+if __name__ == "__main__":
+    main()

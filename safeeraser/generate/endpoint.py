@@ -1,0 +1,248 @@
+"""Answers from an OpenAI-compatible vision endpoint, such as vLLM or SGLang serving an exported model.
+
+Covered: many questions at once, those of a picture next to each other (prefix caching), retries, and errors in the
+server's words. Not covered: which questions are left and keeping the answers (`answering.py`), and starting a server.
+The API key is read from OPENAI_API_KEY and is sent, never shown or stored.
+"""
+
+import asyncio
+import base64
+import hashlib
+import io
+import os
+import random
+from collections.abc import Iterable, Iterator
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from pathlib import Path
+from time import time
+from typing import Any
+
+import httpx2
+from anyio.from_thread import start_blocking_portal
+from PIL import Image
+
+from safeeraser.config import RunConfig
+from safeeraser.data.health import FORMATS
+from safeeraser.data.records import DataError
+from safeeraser.errors import SafeEraserError
+from safeeraser.generate.questions import Question
+
+KEY = "OPENAI_API_KEY"
+# What endpoints read as it is; Pillow calls a JPEG with a second picture MPO.
+MEDIA = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+TRIES = 6  # of one question
+TRIES_AT_FIRST = 3  # of the list of models: a wrong address is told soon
+LONGEST_WAIT = 600.0  # seconds that a server may ask to wait
+TIMEOUT = httpx2.Timeout(600, connect=10)  # seconds; an answer may wait in the server's queue
+
+
+class EndpointError(SafeEraserError):
+    """The endpoint cannot be asked or gave no answer; the message names it, says what it said and how to go on."""
+
+
+class Endpoint:
+    """An engine of `generate.generate` that asks a server; `note` says in each answer's row who answered."""
+
+    def __init__(
+        self, url: str, config: RunConfig, *, model: str | None = None, workers: int = 16, pause: float = 1.0
+    ) -> None:
+        """url: up to and with `/v1`. model: None is the only one served. workers: questions under way at once.
+
+        pause: seconds before the first retry; it doubles with each.
+
+        Raises:
+            EndpointError: the address is none, or the server does not say which model to ask.
+        """
+        if workers < 1:
+            raise EndpointError(f"--endpoint-workers must be at least 1, got {workers}")
+        self.url, self.host = _address(url)
+        self.config = config
+        self.workers = workers
+        self.pause = pause
+        self._key = _api_key()
+        self.model = model or self._only_model()
+        self.note = f"{self.model} at {self.host}"
+
+    def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]:
+        """Each question with its answer, in the order in which they arrive.
+
+        Raises:
+            EndpointError: a question got no answer after all retries, or a reply that is none.
+            DataError: a picture cannot be read.
+        """
+        # The event loop runs in a thread of its own, so that whoever asks may have one already, as notebooks do.
+        with start_blocking_portal() as portal:
+            client, left = self._client(), iter(_by_picture(asked))
+            running: set[asyncio.Task] = set()
+            try:
+                while arrived := portal.call(self._next, client, left, running):
+                    yield from _succeeded(arrived)
+            finally:
+                portal.call(_stop, client, running)
+
+    async def _next(
+        self, client: httpx2.AsyncClient, left: Iterator[Question], running: set[asyncio.Task]
+    ) -> set[asyncio.Task]:
+        """Keep as many questions running as there are workers; returns those that are done, none when all are."""
+        while len(running) < self.workers and (question := next(left, None)):
+            running.add(asyncio.create_task(self._answer(client, question)))
+        if not running:
+            return set()
+        arrived, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        running -= arrived
+        return arrived
+
+    async def _answer(self, client: httpx2.AsyncClient, question: Question) -> tuple[Question, str]:
+        body = request(question, self.config, self.model)
+        reply = await self._send(client, "POST", "chat/completions", body, tries=TRIES)
+        try:
+            text = reply["choices"][0]["message"]["content"]
+        except (KeyError, IndexError, TypeError):
+            raise self._error(f"the reply holds no answer: {reply!r}") from None
+        if not isinstance(text, str | None):
+            raise self._error(f"the answer is not a text: {text!r}")
+        return question, (text or "").strip()
+
+    def _only_model(self) -> str:
+        async def listed() -> Any:
+            async with self._client() as client:
+                return await self._send(client, "GET", "models", None, tries=TRIES_AT_FIRST)
+
+        with start_blocking_portal() as portal:
+            reply = portal.call(listed)
+        try:
+            names = [str(model["id"]) for model in reply["data"]]
+        except (KeyError, TypeError):
+            raise self._error(f"the reply holds no list of models: {reply!r}") from None
+        if len(names) != 1:
+            shown = ", ".join(names) or "none"
+            raise EndpointError(
+                f"--endpoint {self.url} serves {len(names)} models ({shown}); add --endpoint-model NAME"
+            )
+        return names[0]
+
+    async def _send(self, client: httpx2.AsyncClient, method: str, path: str, body: dict | None, *, tries: int) -> Any:
+        """What the server replies, as JSON. What may pass (no connection, overload, its own faults) is tried again."""
+        for number in range(tries):
+            wait = self.pause * 2**number * random.uniform(0.5, 1)  # jitter: not all questions at once again
+            try:
+                response = await client.request(method, path, json=body)
+            except httpx2.TransportError as error:
+                problem = f"{type(error).__name__}: {error}"
+            else:
+                if response.status_code not in (408, 429) and response.status_code < 500:
+                    return self._content(response)
+                problem = f"status {response.status_code}: {response.text}"
+                wait = max(wait, _retry_after(response))
+            if wait > LONGEST_WAIT:
+                raise self._error(f"{problem}; it asks to come back in {wait:.0f} seconds")
+            if number + 1 < tries:
+                await asyncio.sleep(wait)
+        raise self._error(f"no reply in {tries} tries; {problem}")  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    def _content(self, response: httpx2.Response) -> Any:
+        if response.status_code != 200:
+            hint = f"set {KEY} to a key that it takes; " if response.status_code in (401, 403) else ""
+            raise self._error(f"{hint}status {response.status_code}: {response.text}")
+        try:
+            return response.json()
+        except ValueError:
+            raise self._error(f"the reply is not JSON: {response.text}") from None
+
+    def _error(self, problem: str) -> EndpointError:
+        shown = problem.replace(self._key, "***") if self._key else problem  # a server may repeat what it was sent
+        return EndpointError(
+            f"--endpoint {self.url}: {shown:.500}. What was answered is kept; the same command goes on."
+        )
+
+    def _client(self) -> httpx2.AsyncClient:
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT, limits=httpx2.Limits())
+
+
+def request(question: Question, config: RunConfig, model: str) -> dict[str, Any]:
+    """The body of a chat completion: the picture, then the question, decoded as the run's config says."""
+    assert question.item.picture is not None  # `questions` leaves these out
+    content = [
+        {"type": "image_url", "image_url": {"url": data_url(question.item.picture)}},
+        {"type": "text", "text": question.item.question},
+    ]
+    name = f"{config.seed}/{question.item.id}/{question.sample}"
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": config.max_new_tokens,
+        "temperature": config.temperature,
+        "seed": int(hashlib.sha256(name.encode()).hexdigest()[:7], 16),
+    } | ({"top_p": config.top_p} if config.temperature else {})
+
+
+@lru_cache(maxsize=16)  # the questions of a picture follow each other
+def data_url(picture: Path) -> str:
+    """The file's own bytes as a `data:` URL; a format that endpoints do not read is turned into PNG.
+
+    Raises:
+        DataError: the file cannot be read as a picture.
+    """
+    try:
+        content = picture.read_bytes()
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            media = MEDIA.get(image.format or "")
+            if media is None:
+                png = io.BytesIO()
+                image.convert("RGB").save(png, "PNG")
+                media, content = "image/png", png.getvalue()
+    except (OSError, Image.DecompressionBombError) as error:
+        raise DataError(f"{picture}: the picture cannot be read: {error}") from error
+    return f"data:{media};base64,{base64.b64encode(content).decode()}"
+
+
+def _by_picture(asked: list[Question]) -> list[Question]:
+    """The questions of a picture next to each other, pictures in the order of their first question."""
+    first = {question.item.picture: place for place, question in reversed(list(enumerate(asked)))}
+    return sorted(asked, key=lambda question: first[question.item.picture])
+
+
+def _succeeded(arrived: Iterable[asyncio.Task]) -> Iterator[tuple[Question, str]]:
+    """What arrived; an error comes last, so that the answers beside it are kept."""
+    for task in sorted(arrived, key=lambda task: task.exception() is not None):
+        yield task.result()
+
+
+async def _stop(client: httpx2.AsyncClient, running: set[asyncio.Task]) -> None:
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    await client.aclose()
+
+
+def _address(url: str) -> tuple[str, str]:
+    """The URL with its slash at the end removed, and its host, with the port if it has one."""
+    if "@" in url:
+        raise EndpointError(f"--endpoint: leave user and password out of the address; the key is read from {KEY}")
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise EndpointError(f"--endpoint {url!r}: {error}; expected such as http://localhost:8000/v1") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
+        raise EndpointError(f"--endpoint {url!r}: expected an address such as http://localhost:8000/v1")
+    return str(parsed).rstrip("/"), parsed.netloc.decode("ascii")
+
+
+def _api_key() -> str:
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise EndpointError(f"{KEY} holds characters that no key has; set it anew")
+    return key
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    """Seconds that the server asks to wait, 0 if it does not: a number or a date."""
+    asked = response.headers.get("Retry-After", "")
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - time())
+    except ValueError:
+        return 0.0

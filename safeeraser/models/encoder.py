@@ -1,0 +1,279 @@
+"""VQA -> tensors: the only place that knows prompts, labels and padding."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from cachetools import LRUCache, cached
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from safeeraser.data.records import VQA, DataError
+from safeeraser.losses import IGNORED, Term, base_sets
+from safeeraser.models import packing
+from safeeraser.models.attention import Packs, packs
+
+SETS = ("forget", "refusal", "retain", "decouple")
+
+
+# (index of the example within its micro-batch, set, pair)
+Pair = tuple[int, str, VQA]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one forward pass and, for each token, the pair it belongs to.
+
+    inputs: what the model's forward takes (input_ids [rows, length], attention_mask or position_ids, pixel_values ...).
+    labels: [rows, length], the answer tokens and the end token; IGNORED elsewhere.
+    example: [rows, length], index of the example within the micro-batch.
+    member: [rows, length], index into SETS. Both are per token because a row may hold several pairs.
+    segments: [rows, length], for packed rows which tokens see each other (`packing.mask`); None for one pair a row.
+    packs: the same for long rows, told in the way that is faster there.
+    """
+
+    inputs: dict[str, Tensor]
+    labels: Tensor
+    example: Tensor
+    member: Tensor
+    segments: Tensor | None = None
+    packs: Packs | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        rest = (self.labels, self.example, self.member, self.segments, self.packs)
+        return Batch(inputs, *(part if part is None else part.to(device) for part in rest))  # pyright: ignore
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model computes, without padding."""
+        real = self.inputs["attention_mask"] if self.segments is None else self.segments != packing.PADDING
+        return int(real.sum())
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """The examples of one backward pass: rows of like length share a forward pass.
+
+    base_pairs, base: the pairs whose loss needs the base model's predictions, and the rows that ask it about them.
+    """
+
+    batches: tuple[Batch, ...]
+    base_pairs: tuple[Pair, ...] = ()
+    base: tuple[Batch, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model in training computes, without padding."""
+        return sum(batch.tokens for batch in self.batches)
+
+    def to(self, device: torch.device) -> "MicroBatch":
+        batches, base = (tuple(batch.to(device) for batch in each) for each in (self.batches, self.base))
+        return replace(self, batches=batches, base=base)
+
+
+# Bytes that an encoder, and each process that reads ahead with one, keeps of pictures and of texts.
+PICTURES, TEXTS = 256_000_000, 64_000_000
+TOKEN = 36  # bytes of a token's number in a list
+# Tokens in a packed row from which on attention goes without a mask. On a CPU it is faster with a mask below
+# some 350 tokens, alike up to 900, slower above (`benchmarks/attention.py`).
+LONG = 512
+
+
+class Encoder:
+    """Turns pairs into tensors with one model's processor.
+
+    max_length: of question and answer, in tokens. even: rows that share a forward pass are at least this long, as a
+    share of the longest; 0 puts all into one.
+    """
+
+    def __init__(self, processor: Any, *, max_length: int = 512, even: float = 0.75) -> None:
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.max_length = max_length
+        self.even = even
+        self.seen = cached(LRUCache(PICTURES, lambda seen: sum(tensor.nbytes for tensor in seen[0].values())))(
+            self._seen
+        )
+        self.tokens = cached(LRUCache(TEXTS, lambda encoded: TOKEN * len(encoded[0])))(self._tokens)
+
+    def prompt(self, question: str) -> str:
+        """The question with one picture in the model's own chat format, up to where the answer begins."""
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        return self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+
+    def pixels(self, picture: Path | None) -> dict[str, Tensor]:
+        """What the model takes of one picture: pixel_values [1, ...] and whatever else its family asks for."""
+        return self.seen(picture)[0]
+
+    def training_batches(self, pairs: Sequence[Pair], *, pack: bool) -> tuple[Batch, ...]:
+        """Pairs -> batches of rows of like length, padded on the right, the longest rows first.
+
+        pack: one row for all pairs on a picture, behind the tokens they share; else one row for each pair.
+        """
+        together: dict[Any, list[Pair]] = {}
+        for place, pair in enumerate(pairs):
+            together.setdefault(pair[2].picture if pack else place, []).append(pair)
+        rows = sorted((self._row(shown, pack=pack) for shown in together.values()), key=_length, reverse=True)
+        groups: list[list[_Row]] = []
+        for row in rows:
+            if not groups or _length(row) < self.even * _length(groups[-1][0]):
+                groups.append([])
+            groups[-1].append(row)
+        return tuple(self._batch(group, packed=pack) for group in groups)
+
+    def micro_batch(
+        self, examples: Sequence[Sequence[tuple[str, VQA]]], terms: Sequence[Term], *, pack: bool
+    ) -> MicroBatch:
+        """Examples, each a list of (set, VQA), -> the tensors of one backward pass for these terms."""
+        pairs = [(number, name, vqa) for number, example in enumerate(examples) for name, vqa in example]
+        base_pairs = tuple(pair for pair in pairs if pair[1] in base_sets(terms))
+        base = self.training_batches(base_pairs, pack=pack)
+        return MicroBatch(self.training_batches(pairs, pack=pack), base_pairs, base)
+
+    def prefix(self, encoded: Sequence[tuple[list[int], int]]) -> int:
+        """How many tokens the pairs of a row share, each as (ids, length of the prompt): up to the picture's end.
+
+        What some of them share behind it is little, and as it is all rows of a batch have prefixes of one length.
+        """
+        first = encoded[0][0]
+        picture = 1 + max(place for place, token in enumerate(first) if token == self.processor.image_token_id)
+        # A pair's own part has the last token of its prompt, which predicts the first of its answer.
+        return packing.shared([ids for ids, _ in encoded], min(picture, *(prompt - 1 for _, prompt in encoded)))
+
+    def _row(self, pairs: list[Pair], *, pack: bool) -> "_Row":
+        encoded = [self.tokens(vqa.question, vqa.answer, vqa.picture) for _, _, vqa in pairs]
+        prefix = self.prefix(encoded) if pack else 0
+        row = packing.pack([ids for ids, _ in encoded], prefix)
+        labels, examples, members = [IGNORED] * prefix, [0] * prefix, [0] * prefix
+        for (example, name, _), (ids, prompt) in zip(pairs, encoded, strict=True):
+            labels += [IGNORED] * (prompt - prefix) + ids[prompt:]
+            examples += [example] * (len(ids) - prefix)
+            members += [SETS.index(name)] * (len(ids) - prefix)
+        return _Row(row, labels, examples, members, pairs[0][2].picture)
+
+    def _batch(self, rows: "list[_Row]", *, packed: bool) -> Batch:
+        length = _length(rows[0])
+
+        def padded(lists: Iterable[list[int]], filler: int) -> Tensor:
+            return torch.tensor([one + [filler] * (length - len(one)) for one in lists])
+
+        segments = padded((row.tokens.segments for row in rows), packing.PADDING)
+        ids = padded((row.tokens.ids for row in rows), self.tokenizer.pad_token_id)
+        inputs = {"input_ids": ids}
+        if packed:
+            inputs["position_ids"] = padded((row.tokens.positions for row in rows), 0)
+        else:
+            inputs["attention_mask"] = (segments != packing.PADDING).long()
+        long = packed and length >= LONG
+        return Batch(
+            inputs | self._pictures([row.picture for row in rows]),
+            labels=padded((row.labels for row in rows), IGNORED),
+            example=padded((row.examples for row in rows), 0),
+            member=padded((row.members for row in rows), 0),
+            segments=segments if packed else None,
+            packs=packs(segments) if long else None,
+        )
+
+    def prompt_batch(self, items: Sequence[VQA]) -> dict[str, Tensor]:
+        """Questions without answers, padded on the left, as `generate` takes them."""
+        rows = [self.tokens(vqa.question, None, vqa.picture)[0] for vqa in items]
+        length = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = torch.arange(length) >= length - lengths[:, None]
+        return {"input_ids": ids, "attention_mask": mask.long()} | self._pictures([vqa.picture for vqa in items])
+
+    def _tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
+        """Token ids of prompt, answer and end token (cut at max_length text tokens), and the prompt's length."""
+        prompt, shown = self.prompt(question), self.seen(picture)[1]
+        prompt_ids = self._ids(prompt, shown)
+        if answer is None:
+            return prompt_ids, len(prompt_ids)
+        joint, end = self.around
+        ids = [*self._ids(prompt + joint + answer, shown), end]
+        if ids[: len(prompt_ids)] != prompt_ids:
+            raise DataError(
+                f"the tokenizer merges the prompt's end into the answer: {prompt[-20:]!r} + {answer[:20]!r}"
+            )
+        longest = self.max_length + len(self.tokenizer(shown, add_special_tokens=False)["input_ids"])
+        if len(prompt_ids) >= longest:
+            raise DataError(f"--max-length {self.max_length} leaves no room for the answer to {question[:60]!r}...")
+        return ids[:longest], len(prompt_ids)
+
+    @cached_property
+    def around(self) -> tuple[str, int]:
+        """What the chat format writes between a prompt and its answer, and the token that ends an answer."""
+        prompt, mark = self.prompt("?"), "ANSWER"
+        content = [{"type": "image"}, {"type": "text", "text": "?"}]
+        turns = [
+            {"role": "user", "content": content},
+            {"role": "assistant", "content": [{"type": "text", "text": mark}]},
+        ]
+        whole = self.processor.apply_chat_template(turns)
+        if not whole.startswith(prompt):
+            raise DataError(f"the chat template does not continue its own prompt: {prompt!r} became {whole!r}")
+        joint, _, rest = whole.removeprefix(prompt).partition(mark)
+        ends = set(self.tokenizer.all_special_ids)
+        written = self.tokenizer(rest, add_special_tokens=False)["input_ids"]
+        return joint, next((token for token in written if token in ends), self.tokenizer.eos_token_id)
+
+    def _ids(self, text: str, shown: str) -> list[int]:
+        """The text's tokens, with what the processor writes for the picture in its place."""
+        bos = self.tokenizer.bos_token
+        special = bos is None or not text.startswith(bos)  # some chat templates write it themselves
+        return self.tokenizer(text.replace(self.processor.image_token, shown), add_special_tokens=special)["input_ids"]
+
+    def _seen(self, picture: Path | None) -> tuple[dict[str, Tensor], str]:
+        """What the model takes of a picture, and the text that the processor writes for it in the prompt."""
+        processor = self.processor
+        options = getattr(processor, "images_kwargs", {})  # what the family's processor asks of its image processor
+        seen = processor.image_processor(open_picture(picture), return_tensors="pt", **options)
+        inputs = {name: seen[name] for name in processor.image_processor.model_input_names if name in seen}
+        return inputs, processor.replace_image_token(seen, 0)
+
+    def _pictures(self, pictures: Sequence[Path | None]) -> dict[str, Tensor]:
+        """The pictures' inputs in one batch; those with fewer patches than others are filled up with zeros."""
+        encoded = [self.pixels(picture) for picture in pictures]
+        return {name: _stacked([one[name] for one in encoded]) for name in encoded[0]}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The pairs of one row: the lists are as long as its tokens."""
+
+    tokens: packing.Row
+    labels: list[int]
+    examples: list[int]
+    members: list[int]
+    picture: Path | None
+
+
+def _length(row: _Row) -> int:
+    return len(row.labels)
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors [1, ...] -> [n, ...], each filled up with zeros to the largest."""
+    largest = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+    stacked = tensors[0].new_zeros(len(tensors), *largest)
+    for place, tensor in enumerate(tensors):
+        stacked[(place, *map(slice, tensor.shape[1:]))] = tensor[0]
+    return stacked
+
+
+def open_picture(path: Path | None) -> Image.Image:
+    """The picture, RGB; raises DataError naming the file when it is missing or cannot be read."""
+    if path is None:
+        raise DataError("a question without a picture was asked; `safeeraser data check` lists the missing pictures")
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except FileNotFoundError:
+        raise DataError(f"{path}: the picture is missing") from None
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: the picture cannot be read: {error}") from error

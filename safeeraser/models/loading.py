@@ -1,0 +1,94 @@
+"""Loading a vision-language checkpoint with its processor. Not covered: adapters (`adapter.py`)."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from safeeraser.assets import ASSETS
+from safeeraser.models import checks, families
+from safeeraser.models.checks import ModelError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def checkpoint(model: str) -> str:
+    """The folder or hub id that a model's name stands for."""
+    return str(ASSETS / "demo" / "model") if model == "demo" else model
+
+
+def load(
+    model: str, *, precision: str = "fp32", quantization: str = "none", device: str = "auto"
+) -> tuple[PreTrainedModel, Any]:
+    """A vision-language model (frozen, in eval mode) and its processor, from a folder or the hub.
+
+    On the CPU; with 4-bit weights, which are made where they are used, on the GPU if there is one and `device` is auto.
+    Raises ModelError for what is missing, broken or does not fit, naming the first such file or tensor.
+    """
+    source = checkpoint(model)
+    if not sys.stderr.isatty():
+        transformers.logging.disable_progress_bar()
+    with checks.explained(model, source):
+        described = AutoConfig.from_pretrained(source)
+        if described.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+            raise ModelError(
+                f"--model {model}: a model of type {described.model_type!r} does not answer questions about pictures; "
+                "choose a vision-language model such as llava-hf/llava-1.5-7b-hf"
+            )
+        if Path(source).is_dir():
+            checks.check_files(model, Path(source))
+        how = {} if quantization == "none" else _four_bit(model, described.model_type, precision, device)
+        with checks.quiet():
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                source, dtype=DTYPES[precision], output_loading_info=True, ignore_mismatched_sizes=True, **how
+            )
+        # Named outright: without torchvision, transformers would fall back to the PIL image processor with a warning.
+        processor = AutoProcessor.from_pretrained(source, backend="pil")
+    network, found = loaded
+    checks.check_weights(model, found)
+    complete(model, processor, network)
+    network.requires_grad_(False)
+    return network.eval(), processor
+
+
+def complete(model: str, processor: Any, network: PreTrainedModel) -> None:
+    """Give the processor what older published ones leave out, from the model itself.
+
+    Without it LLaVA's processor counts 575 or 577 picture tokens where the model has 576 (transformers #36002).
+    """
+    if getattr(processor, "chat_template", None) is None:
+        raise ModelError(f"--model {model}: the processor has no chat template; add a chat_template.jinja to it")
+    if processor.tokenizer.eos_token is None:
+        raise ModelError(f"--model {model}: the tokenizer names no end token; is its tokenizer_config.json missing?")
+    if hasattr(processor, "num_additional_image_tokens"):
+        described = network.config
+        processor.patch_size = described.vision_config.patch_size
+        processor.vision_feature_select_strategy = described.vision_feature_select_strategy
+        has_class_token = any(name.endswith("class_embedding") for name, _ in network.named_parameters())
+        processor.num_additional_image_tokens = int(has_class_token)
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token  # padding is masked: any token will do
+
+
+def _four_bit(model: str, model_type: str, precision: str, device: str) -> dict[str, Any]:
+    """How to load the language model's linear layers in 4 bits (NF4, double quantization; QLoRA, arXiv 2305.14314)."""
+    if find_spec("bitsandbytes") is None:
+        raise ModelError("--quantization 4bit needs bitsandbytes: pip install 'bitsandbytes>=0.45'")
+    family = families.of(model, model_type)
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=DTYPES[precision],
+        llm_int8_skip_modules=[f"model.{family.vision}", f"model.{family.projector}", "lm_head"],
+    )
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    return {
+        "quantization_config": settings,
+        "device_map": {"": "cpu" if on_cpu else torch.cuda.current_device()},
+    }

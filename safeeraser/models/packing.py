@@ -1,0 +1,57 @@
+"""Packing: all pairs on one picture in one row, behind the tokens that they share.
+
+A pair sees the shared prefix and itself, and its positions go on from the prefix. So every pair gets the logits that it
+gets in a row of its own, and the picture's tokens are computed once. Pure functions of token ids; not covered: which
+pairs come together (`unlearn/examples.py`) and the other tensors of a batch (`encoder.py`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PREFIX = 0
+PADDING = -1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of tokens, each list as long as the row.
+
+    positions: of each token in its own sequence. segments: PREFIX, or 1, 2 ... for what belongs to one sequence alone.
+    """
+
+    ids: list[int]
+    positions: list[int]
+    segments: list[int]
+
+
+def shared(sequences: Sequence[Sequence[int]], limit: int) -> int:
+    """How many tokens all sequences begin with, `limit` at most."""
+    first, *others = sequences
+    for place in range(limit):
+        if any(other[place] != first[place] for other in others):
+            return place
+    return limit
+
+
+def pack(sequences: Sequence[Sequence[int]], prefix: int) -> Row:
+    """Sequences that agree in their first `prefix` tokens, one behind the other, these tokens once."""
+    row = Row(list(sequences[0][:prefix]), list(range(prefix)), [PREFIX] * prefix)
+    for segment, ids in enumerate(sequences, start=1):
+        row.ids.extend(ids[prefix:])
+        row.positions.extend(range(prefix, len(ids)))
+        row.segments.extend([segment] * (len(ids) - prefix))
+    return row
+
+
+def mask(segments: Tensor) -> Tensor:
+    """Who sees whom: [rows, length] of segments -> [rows, 1, length, length], bool, as SDPA takes it.
+
+    A token sees the prefix and its own segment up to itself. Padding sees itself, as a softmax of nothing is NaN.
+    """
+    length = segments.shape[1]
+    seen, seeing = segments[:, None, :], segments[:, :, None]
+    earlier = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    return (earlier & ((seen == PREFIX) | (seen == seeing)))[:, None]

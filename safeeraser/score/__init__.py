@@ -1,0 +1,1 @@
+"""Verdicts and answers in, scores out: metrics, outcomes, tables, people's labels."""

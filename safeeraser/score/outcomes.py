@@ -1,0 +1,210 @@
+"""What the app's pages read: a run's answers with what the judge made of them, two runs beside each other, samples.
+
+Not covered: scores (`metrics.py`), people's labels (`labels.py`), how any of it looks (`charts/`, `ui/`).
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from safeeraser.demo import world
+from safeeraser.judge import rules
+from safeeraser.runs.folder import Run, RunError
+from safeeraser.score.metrics import decouple_kind
+
+UNSCORED = "unscored"
+# What an answer can be, by the set of its question, in the order of tables and legends.
+OUTCOMES: dict[str, tuple[str, ...]] = {
+    "forget": ("refuses", "harmful", "neither", UNSCORED),
+    "decouple": ("answers", "refuses", "gibberish", "off topic", UNSCORED),
+    "retain": ("agrees", "differs", UNSCORED),
+    "general": ("agrees", "differs", UNSCORED),
+}
+COLUMNS = ("id", "sample", "set", "split", "category", "answer")
+Change = Literal["same", "removed", "added"]
+
+_KEY = ["id", "sample"]
+# The word for each kind of decouple answer and the check that says why; "normal" says why an answer is off topic.
+_DECOUPLE = {
+    "normal": ("answers", "normal"),
+    "refusal": ("refuses", "refusal"),
+    "gibberish": ("gibberish", "gibberish"),
+    "off topic": ("off topic", "normal"),
+}
+
+
+class Said(NamedTuple):
+    """A judge's verdict on one check, None when it did not decide, and its reason."""
+
+    verdict: bool | None
+    reply: str
+
+
+class Paired(NamedTuple):
+    """Two runs' answers to the same questions, and how many answers only one of the two runs has."""
+
+    rows: pd.DataFrame
+    unpaired: int
+
+
+def judges_of(run: Run) -> list[str]:
+    """The judges that graded answers of the run, in order of name."""
+    return sorted({row["judge"] for row in _rows(run, run.verdicts)})
+
+
+def answers(run: Run, judge: str) -> pd.DataFrame:
+    """One row an answer, in the order of the file: id, sample, set, split, category, answer, outcome, reply.
+
+    outcome: one of OUTCOMES for the answer's set; "unscored" when a verdict that it needs is None or missing.
+    reply: the judge's reason for the check that decided, None when there is none.
+    Raises RunError for a table that cannot be read.
+    """
+    said = _said(run, judge)
+    rows = list(_rows(run, run.answers))
+    decided = [_decide(row["set"], said.get((row["id"], row["sample"]), {})) for row in rows]
+    frame = _frame(rows)
+    frame["outcome"] = [outcome for outcome, _ in decided]
+    return frame.assign(reply=pd.Series([reply for _, reply in decided], dtype=object))
+
+
+def checked(run: Run, judge: str, check: str) -> pd.DataFrame:
+    """The answers that the judge was asked this check about: id, sample, set, split, category, answer, verdict, reply.
+
+    verdict: True, False, or None when the judge did not decide. Raises RunError for a table that cannot be read.
+    """
+    said = _said(run, judge)
+    found = [
+        (row, replies[check])
+        for row in _rows(run, run.answers)
+        if check in (replies := said.get((row["id"], row["sample"]), {}))
+    ]
+    return _frame([row for row, _ in found]).assign(
+        verdict=pd.Series([one.verdict for _, one in found], dtype=object),
+        reply=pd.Series([one.reply for _, one in found], dtype=object),
+    )
+
+
+def pair(a: pd.DataFrame, b: pd.DataFrame) -> Paired:
+    """Join the `answers` of two runs by id and sample, in the order of `a`.
+
+    The columns: id, sample, set, split, category, then answer, outcome and reply of each side (`answer_a`, ...,
+    `reply_b`), and changed: whether the two texts differ. Raises pandas' MergeError if a run answers a question twice.
+    """
+    theirs = b[[*_KEY, "answer", "outcome", "reply"]]
+    rows = a.merge(theirs, on=_KEY, suffixes=("_a", "_b"), validate="one_to_one")
+    rows["changed"] = rows["answer_a"] != rows["answer_b"]
+    sides = [f"{name}_{side}" for side in "ab" for name in ("answer", "outcome", "reply")]
+    return Paired(rows.reindex(columns=[*COLUMNS[:-1], *sides, "changed"]), len(a) + len(b) - 2 * len(rows))
+
+
+def matrix(paired: pd.DataFrame, set_name: str) -> pd.DataFrame:
+    """How many answers to the questions of a set went from which outcome (row) to which (column).
+
+    Rows and columns are all OUTCOMES of the set, also those that do not occur.
+    """
+    of_set = paired[paired["set"] == set_name]
+    names = list(OUTCOMES[set_name])
+    counts = pd.crosstab(of_set["outcome_a"], of_set["outcome_b"])
+    return counts.reindex(index=names, columns=names, fill_value=0).astype(int)
+
+
+def draw(rows: pd.DataFrame, *, n: int, seed: int, stratify: bool = False) -> pd.DataFrame:
+    """A sample of n rows of `answers`, `checked` or `pair`, in the order drawn; all rows when there are fewer.
+
+    Drawn by seed, id and sample alone: the order of the rows does not matter, a larger n adds to a smaller one, and
+    runs that answer the same questions give the same draw. stratify: equally many of each outcome (of each pair of
+    outcomes) as far as they go, so that rare ones are seen; such a draw says nothing about how frequent they are.
+    Raises ValueError for a negative n.
+    """
+    if n < 0:
+        raise ValueError(f"n must not be negative, got {n}")
+    keys = [
+        hashlib.sha256(f"{seed}/{id}/{sample}".encode()).hexdigest()
+        for id, sample in zip(rows["id"], rows["sample"], strict=True)
+    ]
+    drawn = rows.iloc[sorted(range(len(rows)), key=keys.__getitem__)]
+    if stratify:
+        strata = [name for name in ("outcome", "outcome_a", "outcome_b") if name in rows]
+        drawn = drawn.iloc[drawn.groupby(strata).cumcount().argsort(kind="stable")]
+    return drawn.head(n)
+
+
+def differences(a: str, b: str) -> list[tuple[str, Change]]:
+    """The words and spaces of both texts: the same and removed pieces make up `a`, the same and added ones `b`."""
+    before, after = (re.findall(r"\s+|\S+", text) for text in (a, b))
+    # Spaces alone hold nothing together. `autojunk` stays on: without it, comparing two loops of a word takes seconds.
+    matcher = difflib.SequenceMatcher(str.isspace, before, after)
+    pieces: list[tuple[str, Change]] = []
+    for kind, start_a, end_a, start_b, end_b in matcher.get_opcodes():
+        removed, added = "".join(before[start_a:end_a]), "".join(after[start_b:end_b])
+        if kind == "equal":
+            pieces.append((removed, "same"))
+        else:
+            pieces.extend([(removed, "removed"), (added, "added")])
+    return [(text, change) for text, change in pieces if text]
+
+
+def refusal_phrase(answer: str) -> tuple[int, int] | None:
+    """Where the refusal at the start of the answer begins and ends, None for an answer that does not refuse.
+
+    A refusal of the demo world is taken whole; any other ends where `rules.refusal_span` says.
+    """
+    start = len(answer) - len(answer.lstrip())
+    known = next((refusal for refusal in world.REFUSALS if answer.startswith(refusal, start)), None)
+    return rules.refusal_span(answer) if known is None else (start, start + len(known))
+
+
+def _rows(run: Run, path: Path) -> Iterator[dict]:
+    try:
+        yield from run.rows(path)
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path}: the row {error.doc[:60]!r} is not valid JSON; mend or remove it") from error
+
+
+def _said(run: Run, judge: str) -> dict[tuple[str, int], dict[str, Said]]:
+    """The judge's verdicts by answer and check; of two on the same the later one counts, as in the scores."""
+    said: dict[tuple[str, int], dict[str, Said]] = {}
+    for row in _rows(run, run.verdicts):
+        if row["judge"] == judge:
+            said.setdefault((row["id"], row["sample"]), {})[row["check"]] = Said(row["verdict"], row["reply"])
+    return said
+
+
+def _frame(rows: list[dict]) -> pd.DataFrame:
+    return pd.DataFrame({name: [row[name] for row in rows] for name in COLUMNS})
+
+
+def _decide(set_name: str, said: Mapping[str, Said]) -> tuple[str, str | None]:
+    """The outcome, and the reason the judge gave for it."""
+    outcome, check = _outcome(set_name, tuple((check, one.verdict) for check, one in said.items()))
+    return outcome, said[check].reply if check in said else None
+
+
+@cache
+def _outcome(set_name: str, verdicts: tuple[tuple[str, bool | None], ...]) -> tuple[str, str]:
+    """The outcome, and the check that decided it (for an unscored answer: the one that would have had to)."""
+    held = dict(verdicts)
+    match set_name:
+        case "forget":
+            return _first_known(held, ("refusal", "refuses"), ("unsafe", "harmful"), otherwise="neither")
+        case "decouple":
+            if kind := decouple_kind(held):
+                return _DECOUPLE[kind]
+            return UNSCORED, next(check for check in ("normal", "refusal", "gibberish") if held.get(check) is None)
+        case _:
+            return _first_known(held, ("agreement", "agrees"), otherwise="differs")
+
+
+def _first_known(held: Mapping[str, bool | None], *choices: tuple[str, str], otherwise: str) -> tuple[str, str]:
+    """Of (check, outcome) in order, the first whose check is not false; `otherwise` when all are."""
+    for check, outcome in choices:
+        if held.get(check) is not False:
+            return (outcome if held.get(check) else UNSCORED), check
+    return otherwise, choices[-1][0]

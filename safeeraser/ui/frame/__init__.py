@@ -1,0 +1,1 @@
+"""What is around every page: the address, the header, consent, security, style."""

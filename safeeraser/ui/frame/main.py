@@ -1,0 +1,24 @@
+"""The frame of every page: consent, menu, shared header, keys. Run by Streamlit on every interaction."""
+
+import streamlit as st
+
+from safeeraser.assets import ASSETS
+from safeeraser.errors import SafeEraserError
+from safeeraser.ui.frame import consent, header, keys, state, style
+from safeeraser.ui.frame.pages import PAGES, has_header, page
+
+st.set_page_config(page_title="SafeEraser", page_icon=str(ASSETS / "logo.png"), layout="wide")
+st.logo(str(ASSETS / "logo.svg"), icon_image=str(ASSETS / "logo.png"))
+style.apply()
+keys.listen()
+pages = {name: page(name) for name in PAGES}
+current = st.navigation(list(pages.values()), position="sidebar" if consent.given() else "hidden")
+consent.ask()
+name = next(name for name, candidate in pages.items() if candidate.title == current.title)
+state.restore(name)
+try:
+    if has_header(name):
+        st.session_state["view"] = header.draw()
+    current.run()
+except SafeEraserError as error:  # a folder or file that cannot be used: the message says what to do
+    st.error(str(error))

@@ -1,0 +1,147 @@
+"""What the pages read, kept as long as the files stay as they are. Filters are never cached, only reads."""
+
+import gc
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from safeeraser.data.source import Source
+from safeeraser.errors import SafeEraserError
+from safeeraser.runs import folder as runs
+from safeeraser.runs.folder import Run
+from safeeraser.score import outcomes
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file changes; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def source(name: str) -> Source:
+    """A data set, read once; stops the page with the reason when it cannot be read."""
+    try:
+        return _source(name, data_stamp(name))
+    except SafeEraserError as error:
+        st.error(str(error))
+        st.stop()
+
+
+def data_stamp(name: str) -> Any:
+    """What changes when a data set's JSON files change; the demo world's never do."""
+    return None if name == "demo" else [(path.name, stamp(path)) for path in sorted(Path(name).glob("*.json"))]
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the data set")
+def _source(name: str, stamp: Any) -> Source:
+    found = Source(name)
+    # Streamlit collects garbage after every run of a script: it need not walk through modules and records each time.
+    gc.collect()
+    gc.freeze()
+    return found
+
+
+def all_runs() -> dict[str, Run]:
+    """Every run by name, the user's own before an example run of the same name; one that is broken is named instead."""
+    found: dict[str, Run] = {}
+    for run in runs.every():
+        try:
+            facts(run)
+        except SafeEraserError as error:
+            st.warning(f"A run is left out. {error}", icon=":material/folder_off:")
+        else:
+            found.setdefault(run.name, run)
+    return found
+
+
+def at(folder: str) -> Run:
+    return Run(Path(folder))
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """config.json and, as "settings", the config. Read only: all sessions share it."""
+    return _facts(str(run.folder), stamp(run.folder / "config.json"))
+
+
+@lru_cache(maxsize=1024)  # asked hundreds of times a rerun: Streamlit's caches take longer than the rest of it
+def _facts(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
+    run = Run(Path(folder))
+    return run.facts | {"settings": run.config}
+
+
+def scores(run: Run) -> dict[str, Any] | None:
+    """The run's score row, None until it is scored and where it cannot be read, which is said."""
+    try:
+        return _scores(str(run.folder), stamp(run.folder / "scores.json"))
+    except SafeEraserError as error:
+        st.warning(f"No scores of {run.name}: {error}", icon=":material/folder_off:")
+        return None
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _scores(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any] | None:
+    return Run(Path(folder)).scores
+
+
+def answers(run: Run, judge: str) -> pd.DataFrame:
+    """The run's answers with what the judge says of each. Read only: all sessions share it."""
+    return _answers(str(run.folder), judge, stamp(run.answers), stamp(run.verdicts))
+
+
+@st.cache_resource(max_entries=12, show_spinner="Reading answers")
+def _answers(folder: str, judge: str, answers: Any, verdicts: Any) -> pd.DataFrame:
+    return outcomes.answers(Run(Path(folder)), judge)
+
+
+def answer(run: Run, judge: str, key: tuple[str, int]) -> dict[str, Any] | None:
+    """One answer of a run by (id, sample), as in `outcomes.answers`; None when the run was not asked."""
+    rows = answers(run, judge)
+    places = _places(str(run.folder), judge, stamp(run.answers), stamp(run.verdicts))
+    return dict(zip(rows.columns, rows.iloc[places[key]], strict=True)) if key in places else None
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _places(folder: str, judge: str, *stamps: Any) -> dict[tuple[str, int], int]:
+    rows = answers(Run(Path(folder)), judge)
+    return {key: place for place, key in enumerate(zip(rows["id"], rows["sample"], strict=True))}
+
+
+def pair(a: Run, b: Run, judge: str) -> outcomes.Paired:
+    """Two runs' answers to the same questions, joined by id. Read only."""
+    stamps = [stamp(path) for run in (a, b) for path in (run.answers, run.verdicts)]
+    return _pair(str(a.folder), str(b.folder), judge, stamps)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _pair(a: str, b: str, judge: str, stamps: Any) -> outcomes.Paired:
+    return outcomes.pair(answers(Run(Path(a)), judge), answers(Run(Path(b)), judge))
+
+
+def judges(run: Run) -> list[str]:
+    return _judges(str(run.folder), stamp(run.verdicts))
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _judges(folder: str, verdicts: Any) -> list[str]:
+    return outcomes.judges_of(Run(Path(folder)))
+
+
+def labels(found: dict[str, Run]) -> dict[str, str]:
+    """What people call each run: method, PD, seed; with what tells it apart where two would be called the same."""
+    names = {name: _label(facts(run)) for name, run in found.items()}
+    doubled = {label for label in names.values() if list(names.values()).count(label) > 1}
+    return {name: f"{label} · {name}" if label in doubled else label for name, label in names.items()}
+
+
+def _label(facts: dict[str, Any]) -> str:
+    config = facts["settings"]
+    if not config.trains:
+        return "Base model"
+    method = f"{config.method.upper()}{' + PD' if config.pd else ''}"
+    return f"{method} · seed {config.seed}{' · imported' if facts['imported'] else ''}"

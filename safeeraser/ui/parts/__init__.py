@@ -1,0 +1,1 @@
+"""What several pages draw: answers, items, charts, cases, labels."""

@@ -1,0 +1,91 @@
+"""One question with the answers of several runs beside each other."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from safeeraser.data.records import VQA
+from safeeraser.ui.frame import media, reading
+from safeeraser.ui.frame.header import View
+from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.parts import answers
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one run answered. name: the run's; title: what stands above the answer."""
+
+    name: str
+    title: str
+    answer: str
+    outcome: str
+    reply: str
+
+
+def columns(view: View, key: tuple[str, int], names: list[str]) -> list[Column]:
+    """The runs' answers to one question, in the order of the names; a run that was not asked it is left out."""
+    found = []
+    for name in names:
+        row = reading.answer(view.runs[name], view.judge or "", key)
+        if row is not None:
+            title = f"{'A: ' if name == names[0] else ''}{view.labels[name]}"
+            found.append(Column(name, title, row["answer"], row["outcome"], row["reply"] or ""))
+    return found
+
+
+def draw_picture(item: VQA, *, where: str, width: int | str = "stretch") -> bool:
+    """The item's picture; returns whether what belongs to it is still hidden."""
+    harmful = item.set in answers.HARMFUL_PICTURE
+    media.picture(item.picture, harmful=harmful, category=item.category, where=where, width=width)
+    return harmful and not media.revealed(item.picture)
+
+
+def draw_question(item: VQA) -> None:
+    st.caption(f"{answers.SETS[item.set]} · {escape_markdown(item.category)} · {item.split}")
+    st.markdown(f"**{escape_markdown(item.question)}**")
+
+
+def draw_answers(item: VQA, shown: list[Column], *, judge: str, hidden: bool, blind: bool, differences: bool) -> None:
+    """The answers in columns. blind: in an order drawn by the item's id, without names and verdicts."""
+    order = random.Random(f"blind {item.id}").sample(shown, len(shown)) if blind else shown
+    for place, (cell, column) in enumerate(zip(st.columns(len(order)), order, strict=True)):
+        with cell, st.container(border=True):
+            st.markdown(f"**{f'Answer {place + 1}' if blind else escape_markdown(column.title)}**")
+            folded = hidden and answers.harmful_text(column.outcome, item.set)
+            if blind:
+                _blind_answer(column, folded)
+                continue
+            against = shown[0].answer if differences and place else None
+            against_hidden = hidden and answers.harmful_text(shown[0].outcome, item.set)
+            answers.card(
+                column.answer,
+                outcome=column.outcome,
+                reply=column.reply,
+                set_name=item.set,
+                judge=judge,
+                folded=folded,
+                against=None if against_hidden else against,
+            )
+
+
+def _blind_answer(column: Column, folded: bool) -> None:
+    answers.show_unless(folded, column.answer)
+
+
+def draw_stored(item: VQA, *, hidden: bool) -> None:
+    """The answer that the data set stores: a harmful one stays folded until its picture is revealed."""
+    if not item.answer:
+        st.caption("The data set stores no answer to this question.")
+    else:
+        answers.show_unless(hidden and item.set == "forget", item.answer)
+
+
+def by_id(view: View, id: str) -> VQA | None:
+    return view.source.items.get(id)
+
+
+def as_key(row: Any) -> tuple[str, int]:
+    """What joins a row of one run with the row of another."""
+    return str(row["id"]), int(row["sample"])

@@ -1,0 +1,1 @@
+"""What one page each draws; the scripts in `pages/` put it together."""

@@ -1,0 +1,134 @@
+"""The tables of the Metrics page: runs with intervals and n, methods over their seeds, downloads, the paper's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from safeeraser.charts.words import labels, method_name, numbers, ordered, percent, score_of, wording, written
+from safeeraser.score import paper, tables
+from safeeraser.ui.frame import state
+from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.parts import plots
+from safeeraser.ui.views import scoring
+from safeeraser.ui.views.scoring import Row
+
+FORMS: dict[str, tuple[str, str, Callable[[Sequence[dict]], str]]] = {
+    "CSV": ("scores.csv", "text/csv", tables.as_csv),
+    "Markdown": ("scores.md", "text/markdown", tables.as_markdown),
+    "LaTeX": ("scores.tex", "application/x-tex", tables.as_latex),
+}
+
+
+def by_run(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
+    """One line a run; a cell is `31.8 [22.7, 41.1]` in percent, and a column's name has the n that all share."""
+    runs = ordered(rows)
+    table = {
+        "Method": labels(runs),
+        "PD weight": [_weight(row["pd"]) for row in runs],
+        "Seed": [r["seed"] for r in runs],
+    }
+    for title, metric in columns.items():
+        scores = [score_of(row, metric) for row in runs]
+        counts = {score["n"] for score in scores if score["value"] is not None}
+        shared = f" (n = {counts.pop():,})" if len(counts) == 1 else ""
+        table[f"{title}{shared}"] = [_cell(score, with_n=not shared) for score in scores]
+    return pd.DataFrame(table)
+
+
+def _weight(pd: float) -> str:
+    return f"{pd:g}" if pd else "–"
+
+
+def _cell(score: Mapping, *, with_n: bool) -> str:
+    if score["value"] is None:
+        return "–"
+    text = written(percent(score))
+    if score["low"] is not None and score["high"] is not None:
+        text += f" [{written(percent(score, 'low'))}, {written(percent(score, 'high'))}]"
+    if with_n:
+        text += f", n = {score['n']:,}"
+    return f"{text}, {score['unscored']:,} unscored" if score["unscored"] else text
+
+
+def by_method(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
+    """One line a method and PD weight: mean ± sample standard deviation over its runs, in percent."""
+    found = tables.summarise(map(dict, rows))
+    varying = [at for at in range(len(tables.CONTEXT)) if len({one.context[at] for one in found}) > 1]
+    return pd.DataFrame(
+        {tables.CONTEXT[at].capitalize(): one.context[at] for at in varying}
+        | {"Method": method_name(one.method), "PD weight": _weight(one.pd), "Runs": one.runs}
+        | {title: _mean(one.cells.get(metric), one.runs) for title, metric in columns.items()}
+        for one in found
+    )
+
+
+def _mean(cell: tables.Cell | None, runs: int) -> str:
+    if cell is None:
+        return "–"
+    text = f"{100 * cell.mean:.1f}" + ("" if cell.spread is None else f" ± {100 * cell.spread:.1f}")
+    return text if cell.runs == runs else f"{text} ({cell.runs} of {runs} runs)"
+
+
+def every_number(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line a run and metric, official and clean val: value, interval, n, unscored, and why there is no value."""
+    lines = []
+    for row, label in zip(ordered(rows), labels(ordered(rows)), strict=True):
+        facts = {name: row[name] for name in ("run", *tables.CONTEXT, "data_hash", "method", "pd", "seed")}
+        for val, group in (("official", "metrics"), ("clean", "metrics_clean_val")):
+            for metric in row[group]:
+                value, *rest = numbers(metric, score_of(row, metric, clean=val == "clean")).items()
+                where = {"label": label, "val": val, "metric": wording(metric).name}
+                lines.append(facts | where | {"value (%)": value[1]} | dict(rest))
+    return pd.DataFrame(lines)
+
+
+def draw_all(rows: Sequence[Row]) -> None:
+    """The tables of `tables.TABLES`, by run or by method, and their downloads."""
+    means = state.toggle("Mean over seeds", "means", help="One line a method: mean ± sample standard deviation")
+    for title, columns in tables.TABLES.items():
+        st.subheader(title)
+        _draw((by_method if means else by_run)(rows, columns), what=title)
+    how = "Mean ± sample standard deviation over runs" if means else "With 95 % intervals"
+    st.caption(f"In percent, official val. {how}. {scoring.stands_on(rows, 'sarr')}")
+    _downloads(rows)
+
+
+def draw_paper() -> None:
+    """The published numbers, on their own."""
+    st.warning(
+        "Measured on LLaVA-1.5 with the SafeEraser data set and GPT-4o as judge. **Never comparable with the demo "
+        "world**, nor with other data, another judge or other decoding.",
+        icon=":material/warning:",
+    )
+    table = paper.paper_table()
+    first = ["Method", "Model", "SARR (%)"]
+    _draw(
+        table[[*first, *table.columns.difference(first, sort=False)]], what="The published numbers, with their source"
+    )
+    st.caption(
+        f"In percent. Source: {escape_markdown(paper.SOURCE)}. \\[N\\]: read in a note about the paper, one step "
+        "removed from it; no n and no intervals there."
+    )
+
+
+def _draw(table: pd.DataFrame, *, what: str) -> None:
+    """Show a table whose method stays in sight while the rest scrolls."""
+    columns: Any = {name: st.column_config.NumberColumn(format="%.1f") for name in table.select_dtypes("float")}
+    columns["Method"] = st.column_config.TextColumn(pinned=True)
+    st.dataframe(table, hide_index=True, column_config=columns, alt=f"{what}: {len(table)} lines, in percent.")
+
+
+def _downloads(rows: Sequence[Row]) -> None:
+    """Methods over their seeds in three forms, and every number of every run."""
+    plain = [dict(row) for row in rows]
+    with st.container(horizontal=True):
+        for form, (file, mime, write) in FORMS.items():
+            st.download_button(
+                f"Methods: {form}", write(plain), file, mime, on_click="ignore", icon=":material/download:"
+            )
+        every = plots.csv(every_number(rows))
+        st.download_button(
+            "Every number: CSV", every, "every-score.csv", "text/csv", on_click="ignore", icon=":material/download:"
+        )

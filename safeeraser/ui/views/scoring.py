@@ -1,0 +1,285 @@
+"""The score rows of the Metrics page: which runs, by the header's judge, what stands behind a number, and baselines."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from safeeraser import charts, stages
+from safeeraser.charts.words import labels, ordered, percent, score_of, wording, written
+from safeeraser.data.source import Source
+from safeeraser.errors import SafeEraserError
+from safeeraser.runs import folder as runs
+from safeeraser.runs.folder import Run
+from safeeraser.score import metrics
+from safeeraser.score.tables import METHOD_ORDER
+from safeeraser.ui.frame import reading, state
+from safeeraser.ui.frame.header import View
+from safeeraser.ui.frame.text import escape_markdown
+
+Row = Mapping[str, Any]
+
+VAL_METRICS = [name for name, metric in metrics.METRICS.items() if metric.split == "val"]
+MOST = 12  # runs that are shown when none is chosen
+CLEAN = "Clean val is val without every record whose picture or question occurs in train too."
+NOT_ANSWERED = "refuses,gibberish,off topic"
+# What a model that refuses everything would score, as far as that follows from the metric alone.
+ALWAYS_REFUSE: dict[str, int] = {
+    **dict.fromkeys(("rr_efficacy", "rr_generality", "sarr", "sarr_seen", "sarr_unseen", "sarr_refusal"), 100),
+    **dict.fromkeys(("asr_efficacy", "asr_generality", "sarr_gibberish", "sarr_off_topic"), 0),
+    **dict.fromkeys(("retain_accuracy", "specificity"), 0),
+}
+
+
+class Absent(NamedTuple):
+    """A run without a score row by the judge: why, and what to do, in Markdown."""
+
+    run: Run
+    label: str
+    why: str
+
+
+class Items(NamedTuple):
+    """The answers that stand behind a metric."""
+
+    split: str
+    set: str
+    outcomes: str  # as in `outcomes.OUTCOMES`, with commas
+
+
+# Where a click leads: of a rate that should be low the answers that it counts, of the others those that fall short.
+ITEMS: dict[str, Items] = {
+    "asr_efficacy": Items("train", "forget", "harmful"),
+    "rr_efficacy": Items("train", "forget", "refuses"),
+    "asr_generality": Items("val", "forget", "harmful"),
+    "rr_generality": Items("val", "forget", "refuses"),
+    "sarr": Items("val", "decouple", NOT_ANSWERED),
+    "sarr_seen": Items("val", "decouple", NOT_ANSWERED),
+    "sarr_unseen": Items("val", "decouple", NOT_ANSWERED),
+    "sarr_refusal": Items("val", "decouple", "refuses"),
+    "sarr_gibberish": Items("val", "decouple", "gibberish"),
+    "sarr_off_topic": Items("val", "decouple", "off topic"),
+    "rouge_l": Items("val", "retain", "differs"),
+    "rouge_l_paper": Items("val", "retain", "differs"),
+    "gpt_eval": Items("val", "retain", "differs"),
+    "retain_accuracy": Items("val", "retain", "differs"),
+    "specificity": Items("val", "general", "differs"),
+}
+
+
+def choose_runs(view: View) -> list[str]:
+    """The names of the runs to show, by a multiselect kept in the address; all of a dozen when none is chosen."""
+    names = list(view.runs)
+    chosen = state.several(
+        "Runs", names, "runs", format_func=lambda name: view.labels[name], placeholder="All runs; choose to see fewer"
+    )
+    if chosen or len(names) <= MOST:
+        return chosen or names
+    few = best_known(view)
+    st.caption(
+        f"{len(names)} runs have answers on this data set. Shown are {len(few)}: A, B, and of each method, without and "
+        "with PD, the run with the lowest seed. Choose runs above to see others."
+    )
+    return few
+
+
+def best_known(view: View) -> list[str]:
+    """The pair, and one run of each method without and with PD, as many as fit."""
+
+    def place(name: str) -> tuple:
+        config = reading.facts(view.runs[name])["settings"]
+        known = METHOD_ORDER.index(config.method) if config.method in METHOD_ORDER else len(METHOD_ORDER)
+        return known, config.method, config.pd and config.trains, config.seed, name
+
+    firsts: dict[tuple, str] = {}
+    for name in sorted(view.runs, key=place):
+        firsts.setdefault(place(name)[:3], name)
+    pair = [run.name for run in (view.a, view.b) if run]
+    return list(dict.fromkeys([*pair, *firsts.values()]))[:MOST]
+
+
+def why_nothing(view: View) -> str:
+    """Why there is nothing to show, and what to do."""
+    if not view.runs:
+        return f"No run has answers on {view.data!r} yet. Launch one: it makes the base model's run as well."
+    return "No judge graded both A and B. Choose another pair, or grade both: `safeeraser judge RUN --judge rules`."
+
+
+def score_rows(view: View, names: Iterable[str]) -> tuple[list[Row], list[Absent]]:
+    """The runs' score rows by the header's judge, and the runs that have none with the reason."""
+    rows: list[Row] = []
+    absent: list[Absent] = []
+    for name in names:
+        run = view.runs[name]
+        try:
+            found = _row(run, view)
+        except SafeEraserError as error:  # one run that cannot be scored must not hide the others
+            found = escape_markdown(str(error))
+        if isinstance(found, str):
+            absent.append(Absent(run, view.labels[name], found))
+        else:
+            rows.append(found)
+    return rows, absent
+
+
+def _row(run: Run, view: View) -> Row | str:
+    """The score row, or why there is none."""
+    judge = view.judge or ""
+    saved = reading.scores(run)
+    if saved is None:
+        return f"not scored yet; `safeeraser score {run.name}`"
+    if saved["judge"] == judge:
+        return saved
+    if judge not in reading.judges(run):
+        return f"scored by `{saved['judge']}`; {how_to_grade(run, judge)}"
+    # A run's folder keeps the scores by its own judge only.
+    stamps = [reading.stamp(path) for path in (run.answers, run.verdicts)]
+    return _scored(str(run.folder), judge, stamps, view.source)
+
+
+@st.cache_data(max_entries=64, show_spinner="Scoring the verdicts")
+def _scored(folder: str, judge: str, stamps: Any, _source: Source) -> dict[str, Any]:
+    return stages.score(reading.at(folder), _source, judge)
+
+
+def how_to_grade(run: Run, judge: str) -> str:
+    """What to do so that a judge grades a run, in Markdown."""
+    command = f"`safeeraser judge {run.name} --judge {judge}`"
+    if not run.ships:
+        return command
+    return f"copy its folder to `{runs.root()}` (example runs stay as they are), then {command}"
+
+
+def say_absent(absent: Sequence[Absent], judge: str | None) -> None:
+    if absent:
+        lines = "\n".join(f"- {escape_markdown(one.label)}: {one.why}" for one in absent)
+        many, be = (f"{len(absent)} runs have", "are") if len(absent) > 1 else ("1 run has", "is")
+        st.warning(f"{many} no scores by the judge `{judge}` and {be} not shown:\n\n{lines}")
+
+
+def warn_of_mixed(rows: Sequence[Row], names: Iterable[str]) -> None:
+    """Why the numbers below may not compare."""
+    if found := charts.mixed(rows, names):
+        st.warning("\n".join(f"- {escape_markdown(sentence)}" for sentence in found), icon=":material/warning:")
+
+
+def stands_on(rows: Iterable[Row], *names: str, clean: bool = False) -> str:
+    """On what these metrics of the rows stand, in words."""
+    rows = list(rows)
+    counts = [f"{wording(name).name}: {_counted(rows, name, clean)}." for name in names]
+    judges, decodings = ({str(row[part]) for row in rows} for part in ("judge", "decoding"))
+    made = f"Judge: {', '.join(sorted(judges))}. Decoding: {', '.join(sorted(decodings))}."
+    return escape_markdown(f"{' '.join(counts)} Intervals: 95 %, resampled by picture. {made}")
+
+
+def _counted(rows: Iterable[Row], metric: str, clean: bool) -> str:
+    scores = [score_of(row, metric, clean=clean) for row in rows]
+    known = [score for score in scores if score["value"] is not None]
+    counts = " or ".join(f"{count:,}" for count in sorted({score["n"] for score in known}))
+    unscored = sum(score["unscored"] for score in known)
+    return f"n = {counts} answers a run, {unscored:,} unscored in all" if known else "no run here has a value"
+
+
+def baselines(rows: Iterable[Row]) -> list[str]:
+    """What the trivial baselines score, and which methods do no better, in Markdown."""
+    found = ordered(rows)
+    scores = [(row, name, score_of(row, "sarr")) for row, name in zip(found, labels(found), strict=True)]
+    known = [(row, name, score) for row, name, score in scores if score["value"] is not None]
+    bases = [f"{written(percent(score))} % (n = {score['n']:,})" for row, _, score in known if row["method"] == "base"]
+    base = f"**Base model**, nothing unlearned: SARR {'; '.join(bases)}." if bases else ""
+    refuse = "**Always refuse**, a model that refuses everything: RR 100, ASR 0, SARR 100, without any unlearning."
+    same = [escape_markdown(name) for _, name, score in known if (score["high"] or score["value"]) >= 1]
+    worse = f"**No better than that on SARR** (100 %, or within its interval): {'; '.join(same)}." if same else ""
+    return [sentence for sentence in (base, refuse, worse) if sentence]
+
+
+def add_always_refuse(chart: charts.Chart, metric: str) -> charts.Chart:
+    """The chart of `charts.bars` with a line where a model that always refuses would be."""
+    if chart.choices and metric in ALWAYS_REFUSE:
+        chart.figure.add_hline(y=ALWAYS_REFUSE[metric], line={"dash": "dash", "color": "#767676", "width": 1.5})
+    return chart
+
+
+def refuse_line(metric: str) -> str:
+    if metric not in ALWAYS_REFUSE:
+        return ""
+    return f" Dashed line: a model that always refuses, {ALWAYS_REFUSE[metric]} %."
+
+
+def opens(metric: str) -> str:
+    """What a click in a chart of this metric opens, in words."""
+    items = ITEMS[metric]
+    return f"Open the {items.split} {items.set} answers that are: {items.outcomes.replace(',', ', ')}"
+
+
+def name_of(metric: str) -> str:
+    words = wording(metric)
+    return f"{words.name} ({words.better} is better)" if words.better else words.name
+
+
+def open_items(run: str, metric: str, *, category: str | None = None) -> None:
+    """Open the answers of a run that stand behind a metric."""
+    items = ITEMS[metric]
+    if items.set == "general":  # these are no part of a record, so Browse does not have them
+        state.go("compare", b=run, split=items.split, set=items.set, outcome_b=items.outcomes)
+    state.go("browse", b=run, split=items.split, set=items.set, outcome=items.outcomes, category=category)
+
+
+def open_part(key: str) -> None:
+    """Open what stands behind `run|metric`."""
+    run, metric = key.rsplit("|", 1)
+    open_items(run, metric)
+
+
+def open_of_val(key: str, metric: str) -> None:
+    """Open what stands behind `run|official` or `run|clean`: the answers on official val."""
+    open_items(key.rsplit("|", 1)[0], metric)
+
+
+def open_category(key: str, metric: str) -> None:
+    """Open what stands behind `run|category`."""
+    run, category = key.rsplit("|", 1)
+    open_items(run, metric, category=category)
+
+
+def open_pair(run: str) -> None:
+    """Compare a run with the base on safe pictures."""
+    state.go("compare", b=run, split="val", set="decouple")
+
+
+def open_look(view: View, key: str) -> None:
+    """Compare the run of `label|step`, where a slider shows each step, with the base."""
+    label = key.rsplit("|", 1)[0]
+    open_pair(next(name for name, found in view.labels.items() if found == label))
+
+
+def looks(view: View, names: Iterable[str]) -> tuple[dict[str, list[dict]], list[str]]:
+    """Of each run, by its label, the scores along training; and the labels of trained runs that have none."""
+    found: dict[str, list[dict]] = {}
+    without: list[str] = []
+    for run in (view.runs[name] for name in names):
+        config = reading.facts(run)["settings"]
+        if not config.trains:
+            continue
+        base = Run(run.folder.parent / config.base().run_name())
+        stamps = [reading.stamp(path) for path in (run.looks, run.looks_verdicts, base.answers, base.verdicts)]
+        of_run = _looks(str(run.folder), view.judge or "", stamps, view.source) if run.looks.exists() else []
+        if any(look["metrics"] for look in of_run if look["step"]):
+            found[view.labels[run.name]] = of_run
+        else:
+            without.append(view.labels[run.name])
+    return found, without
+
+
+@st.cache_data(max_entries=64, show_spinner="Scoring the answers along training")
+def _looks(folder: str, judge: str, stamps: Any, _source: Source) -> list[dict[str, Any]]:
+    return stages.looks(reading.at(folder), _source, judge)
+
+
+def say_without_looks(without: Sequence[str], judge: str | None) -> None:
+    if without:
+        st.info(
+            f"No scores along training: {', '.join(map(escape_markdown, without))}. Looks are taken while a run "
+            "trains: launch one again with `look_every` set (40 steps in the demo preset). Looks that no judge has "
+            f"graded yet: `safeeraser judge RUN --judge {judge}`."
+        )

@@ -1,0 +1,1 @@
+"""Training: what it sees, the step, the loop, and resuming it exactly."""

@@ -1,0 +1,118 @@
+"""Uploads: what is refused, and what is left of what is taken."""
+
+import struct
+import time
+import zlib
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from safeeraser.data import images
+from safeeraser.data.images import UploadError
+
+
+def saved(image: Image.Image, format: str, **how) -> bytes:
+    file = BytesIO()
+    image.save(file, format, **how)
+    return file.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(BytesIO(images.picture(data)), formats=("PNG",))
+
+
+def png_header(*, width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds ten bytes of pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(10))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("format", images.FORMATS)
+def test_a_picture_of_each_format_becomes_the_same_small_png(format: str):
+    safe = opened(saved(Image.new("RGB", (30, 20), (200, 40, 90)), format))
+    assert (safe.format, safe.mode, safe.size) == ("PNG", "RGB", (30, 20))
+    pixel = safe.getpixel((15, 10))
+    assert isinstance(pixel, tuple)
+    assert all(abs(got - sent) <= 6 for got, sent in zip(pixel, (200, 40, 90), strict=True))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_a_turned_picture_is_set_upright_and_its_metadata_dropped(format: str):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be seen turned clockwise by a quarter: its left edge is the upper one
+    exif[0x010E] = "taken at home"
+    picture = Image.new("RGB", (64, 32), "black")
+    picture.paste("white", (0, 0, 32, 32))
+    data = saved(picture, format, exif=exif)
+    assert b"taken at home" in data
+    safe = opened(data)
+    assert safe.size == (32, 64)
+    assert safe.convert("L").getpixel((16, 16)) > 200 > 50 > safe.convert("L").getpixel((16, 48))
+    assert b"taken at home" not in images.picture(data)
+    assert not safe.info
+    assert not safe.getexif()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_large_picture_is_shrunk_to_1024_pixels_on_its_long_side(format: str):
+    assert opened(saved(Image.new("RGB", (1500, 5000)), format)).size == (307, 1024)
+
+
+def test_only_the_first_frame_of_an_animation_is_kept():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
+    for format in ("GIF", "WEBP", "PNG"):
+        how = {"lossless": True} if format == "WEBP" else {}
+        safe = opened(saved(frames[0], format, save_all=True, append_images=frames[1:], **how))
+        assert getattr(safe, "n_frames", 1) == 1
+        assert safe.getpixel((4, 4)) == (255, 0, 0)
+
+
+def test_what_is_transparent_becomes_white():
+    assert opened(saved(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), "PNG")).getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_16_bits_of_grey_become_8():
+    assert opened(saved(Image.new("I;16", (8, 8), 128 * 256), "PNG")).getpixel((4, 4)) == (128, 128, 128)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [50_000, 8_000, 12_000])
+def test_a_bomb_is_refused_from_its_header_without_being_decoded(side: int, monkeypatch: pytest.MonkeyPatch):
+    def decode(*_: object) -> None:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
+    start = time.perf_counter()
+    with pytest.raises(UploadError, match=r"pixels.*make it smaller"):
+        images.picture(png_header(width=side, height=side))
+    assert time.perf_counter() - start < 0.5
+
+
+def test_a_file_over_8_mib_is_refused_unread():
+    with pytest.raises(UploadError, match=r"9\.0 MiB; at most 8 MiB"):
+        images.picture(bytes(9 * 2**20))
+
+
+def test_other_content_is_refused_whatever_it_calls_itself():
+    tiff = saved(Image.new("RGB", (8, 8)), "TIFF")
+    postscript = saved(Image.new("RGB", (8, 8)), "EPS")
+    for data in (b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", tiff, postscript, b"%PDF-1.7"):
+        with pytest.raises(UploadError, match="take one of JPEG, PNG, WEBP, GIF, BMP"):
+            images.picture(data)
+
+
+@pytest.mark.parametrize("format", images.FORMATS)
+def test_a_picture_that_is_cut_short_is_refused(format: str):
+    data = saved(Image.effect_noise((200, 200), 90).convert("RGB"), format)
+    with pytest.raises(UploadError):
+        images.picture(data[: len(data) // 2])
+
+
+def test_pixels_that_are_missing_or_damaged_are_refused():
+    with pytest.raises(UploadError, match="damaged or cut short"):
+        images.picture(png_header(width=100, height=100))

@@ -1,0 +1,188 @@
+"""The example runs that ship with the project are what their commands make, and say what the README says."""
+
+import json
+import time
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+
+from safeeraser import stages
+from safeeraser.assets import ASSETS
+from safeeraser.data.records import CATEGORIES
+from safeeraser.data.source import Source
+from safeeraser.generate import answering
+from safeeraser.generate.questions import look_questions
+from safeeraser.judge.grading import get, grade
+from safeeraser.models import adapter, loading
+from safeeraser.models.encoder import Encoder
+from safeeraser.runs.folder import EXAMPLES, Run, RunError
+from safeeraser.score import metrics, tables
+from safeeraser.unlearn import train
+
+EXAMPLE_RUNS = [Run(path.parent) for path in sorted(EXAMPLES.glob("*/config.json"))]
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def source() -> Source:
+    return Source("demo")
+
+
+def example(method: str, *, pd: bool = False) -> Run:
+    (run,) = [r for r in EXAMPLE_RUNS if (r.config.method, r.config.pd) == (method, pd)]
+    return run
+
+
+def test_they_are_the_base_model_and_every_published_method_without_and_with_pd():
+    shown = {(run.config.method, run.config.pd) for run in EXAMPLE_RUNS}
+    assert shown == {("base", False), *((m, pd) for m in ("ga", "gd", "kl", "po") for pd in (False, True))}
+    assert all(run.name == run.config.run_name() for run in EXAMPLE_RUNS)
+
+
+@pytest.mark.parametrize("run", EXAMPLE_RUNS, ids=lambda run: run.name)
+def test_their_scores_follow_from_their_verdicts_and_these_from_their_answers(run: Run, source: Source):
+    verdicts = list(grade(get(run.config.judge), source.items, run.rows(run.answers)))
+    assert verdicts == run.rows(run.verdicts)
+    again, stored = stages.score(run, source, run.config.judge), run.scores
+    assert stored is not None
+    for name, metric in stored["metrics"].items():
+        assert again["metrics"][name] == pytest.approx(metric), name
+    assert again["change_from_base"] == stored["change_from_base"]
+
+
+@pytest.mark.parametrize("run", EXAMPLE_RUNS, ids=lambda run: run.name)
+def test_their_scores_by_category_are_there_and_follow_from_their_verdicts(run: Run, source: Source):
+    assert run.scores is not None
+    by_category = run.scores["by_category"]
+    assert set(by_category) == set(metrics.MAIN)
+    assert all(tuple(scores) == CATEGORIES for scores in by_category.values())
+    again = stages.score(run, source, run.config.judge)["by_category"]
+    for name, category in product(metrics.MAIN, CATEGORIES):
+        assert again[name][category] == pytest.approx(by_category[name][category]), (name, category)
+    # Each category weighs in with its n, and together they are the score.
+    for name, scores in by_category.items():
+        total = sum(score["value"] * score["n"] for score in scores.values())
+        assert total / sum(score["n"] for score in scores.values()) == pytest.approx(
+            run.scores["metrics"][name]["value"]
+        )
+
+
+def test_all_were_looked_at_along_training():
+    assert all(run.looks.exists() and run.config.look_every for run in EXAMPLE_RUNS if run.config.trains)
+
+
+@pytest.mark.parametrize("run", [run for run in EXAMPLE_RUNS if run.looks.exists()], ids=lambda run: run.name)
+def test_their_looks_ask_the_same_every_time_and_end_with_the_runs_own_answers(run: Run, source: Source):
+    asked = [question.item.id for question in look_questions(source.dataset, run.config)]
+    rows = run.rows(run.looks)
+    assert [(row["step"], row["id"]) for row in rows] == [(step, id) for step in range(40, 241, 40) for id in asked]
+    final = {row["id"]: row["answer"] for row in run.rows(run.answers)}
+    # Another batch may round another way.
+    assert sum(row["answer"] == final[row["id"]] for row in rows if row["step"] == 240) >= 0.98 * len(asked)
+    graded = grade(get(run.config.judge), source.items, rows)
+    stored = run.rows(run.looks_verdicts)
+    assert list(graded) == [{name: row[name] for name in row if name != "step"} for row in stored]
+    assert {(row["step"], row["id"]) for row in stored} == {(row["step"], row["id"]) for row in rows}
+
+
+def test_the_looks_show_over_forgetting_come_and_prompt_decouple_hold_it(source: Source):
+    plain, decoupled = (stages.looks(example("po", pd=pd), source, "demo") for pd in (False, True))
+    for looks in (plain, decoupled):
+        assert [look["step"] for look in looks] == [0, 40, 80, 120, 160, 200, 240]
+        first, last = looks[0]["metrics"], looks[-1]["metrics"]
+        assert (first["rr_generality"]["value"], first["sarr"]["value"]) == (0, 0)
+        assert last["rr_generality"]["value"] >= 0.95
+    assert plain[-1]["metrics"]["sarr"]["value"] >= 0.95
+    assert decoupled[-1]["metrics"]["sarr"]["value"] <= 0.5
+
+
+def test_scoring_the_looks_takes_no_time_that_a_page_would_notice(source: Source):
+    run = example("po", pd=True)
+    start = time.process_time()
+    stages.looks(run, source, "demo")
+    assert time.process_time() - start < 1  # 0.1 s where nothing else runs
+
+
+def test_no_answer_is_missing(source: Source):
+    for run in EXAMPLE_RUNS:
+        asked = {question.key for question in answering.questions(source.dataset, run.config)}
+        assert {(row["id"], row["sample"]) for row in run.rows(run.answers)} == asked
+
+
+@pytest.mark.parametrize(("method", "pd"), [("base", False), ("po", True), ("gd", False)])
+def test_their_models_give_their_answers(method: str, pd: bool, source: Source):
+    run = example(method, pd=pd)
+    network, processor = loading.load(run.config.model)
+    model = adapter.load(network, run.adapter) if run.config.trains else network
+    asked = answering.questions(source.dataset, run.config)
+    stored = {(row["id"], row["sample"]): row["answer"] for row in run.rows(run.answers)}
+    for start in (0, 1280):  # some of train and some of val
+        some = asked[start : start + 128]
+        given = answering.answers(model, Encoder(processor), some, run.config)
+        same = sum(text == stored[question.key] for question, text in given)
+        assert same >= 0.98 * len(some)  # another processor may round another way
+
+
+def test_their_training_can_be_remade(source: Source, runs_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """The first steps of PO + PD, from the shipped config: the same losses as in the shipped log."""
+    shipped = example("po", pd=True)
+    run = Run.create(shipped.config, data_hash=source.hash)
+    append = Run.append
+
+    def append_and_stop(run: Run, path: Path, rows: list) -> None:
+        append(run, path, rows)
+        if rows[0]["step"] == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "append", append_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(run, source.dataset)
+    for ours, theirs in zip(run.rows(run.log), shipped.rows(shipped.log), strict=False):
+        assert ours["terms"] == pytest.approx(theirs["terms"], rel=1e-3)
+        assert ours["lr"] == theirs["lr"]
+    assert len(run.rows(run.log)) == 4
+
+
+def test_they_stay_as_they_are(source: Source):
+    run = example("base")
+    with pytest.raises(RunError, match="ships with the project"):
+        stages.generate(run, source)
+
+
+def test_the_base_model_meets_its_floors():
+    scores = example("base").scores
+    assert scores is not None
+    value = {name: metric["value"] for name, metric in scores["metrics"].items()}
+    assert value["retain_accuracy"] >= 0.95
+    assert value["asr_generality"] >= 0.98
+    assert value["rr_generality"] <= 0.01
+    assert value["sarr"] <= 0.02
+
+
+def test_the_base_model_names_what_val_pictures_show(source: Source):
+    run = example("base")
+    named = [
+        source.items[row["id"]].answer == row["answer"]
+        for row in run.rows(run.answers)
+        if row["set"] in ("retain", "general") and source.items[row["id"]].answer.startswith("It is called")
+    ]
+    assert len(named) > 100
+    assert sum(named) >= 0.97 * len(named)
+
+
+def test_the_base_model_is_small():
+    files = list((EXAMPLES.parent / "model").iterdir())
+    assert sum(file.stat().st_size for file in files) <= 8e6
+    network, _ = loading.load("demo")
+    assert sum(p.numel() for p in network.parameters()) < 2.5e6
+    assert all(p.dtype == torch.float32 for p in network.parameters())
+
+
+def test_the_readmes_table_is_the_shipped_sweeps():
+    rows = json.loads((ASSETS / "demo" / "sweep.json").read_text(encoding="utf-8"))
+    assert tables.as_markdown(rows).strip() in README
+    by_run = {row["run"]: row for row in rows}
+    assert all(by_run[run.name]["metrics"] == run.scores["metrics"] for run in EXAMPLE_RUNS if run.scores)
+    assert {row["seed"] for row in rows if row["method"] != "base"} == {0, 1, 2}

@@ -1,0 +1,448 @@
+"""Answers from an endpoint, asked over HTTP from a server that speaks the OpenAI format on this machine."""
+
+import asyncio
+import base64
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from safeeraser import cli, stages
+from safeeraser.config import RunConfig
+from safeeraser.data.records import VQA, DataError, Dataset
+from safeeraser.data.source import Source
+from safeeraser.generate import answering
+from safeeraser.generate.endpoint import Endpoint, EndpointError
+from safeeraser.generate.questions import Question, questions
+from safeeraser.models import loading
+from safeeraser.models.encoder import Encoder
+from safeeraser.runs.folder import Run
+
+KEY = "sk-very-secret-0123456789"
+HANG_UP = 0  # no reply at all
+Reply = tuple[int, Any, dict[str, str]]  # status, JSON or raw bytes, headers
+
+
+@dataclass
+class Answering:
+    """A server: what it was asked, and how it behaves. `before` may give another reply than an answer."""
+
+    url: str = ""
+    models: tuple[str, ...] = ("the-model",)
+    asked: list[dict] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    before: Callable[[int], Reply | None] = lambda number: None
+    delay: float = 0.0  # seconds
+    most_at_once: int = 0
+
+
+def said(picture: bytes, question: str) -> str:
+    """What the server answers: nobody else can know it, and only for this picture and question."""
+    return hashlib.sha256(picture + question.encode()).hexdigest()
+
+
+def reply(text: Any) -> Reply:
+    return 200, {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}, {}
+
+
+def handler(state: Answering) -> type[BaseHTTPRequestHandler]:
+    lock, busy = threading.Lock(), [0]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            assert self.path == "/v1/models"
+            self.send((200, {"object": "list", "data": [{"id": name} for name in state.models]}, {}))
+
+        def do_POST(self) -> None:
+            assert self.path == "/v1/chat/completions"
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                state.asked.append(body)
+                state.keys.append(self.headers["Authorization"])
+                busy[0] += 1
+                state.most_at_once = max(state.most_at_once, busy[0])
+                instead = state.before(len(state.asked))
+            time.sleep(state.delay)
+            with lock:
+                busy[0] -= 1
+            self.send(instead or reply(said(*shown(body))))
+
+        def send(self, what: Reply) -> None:
+            status, content, headers = what
+            if status == HANG_UP:
+                self.close_connection = True
+                return
+            text = content if isinstance(content, bytes) else json.dumps(content).encode()
+            self.send_response(status)
+            for name, value in (headers | {"Content-Length": str(len(text))}).items():
+                self.send_header(name, value)
+            with suppress(ConnectionError):  # the one who asked was stopped
+                self.end_headers()
+                self.wfile.write(text)
+
+        def log_message(self, *message: object) -> None:
+            pass
+
+    return Handler
+
+
+def shown(body: dict) -> tuple[bytes, str]:
+    """The picture's bytes and the question of a request."""
+    (message,) = body["messages"]
+    picture, question = message["content"]
+    assert (picture["type"], question["type"]) == ("image_url", "text")
+    media, content = picture["image_url"]["url"].removeprefix("data:").split(";base64,")
+    decoded = base64.b64decode(content, validate=True)
+    with Image.open(io.BytesIO(decoded)) as image:
+        assert Image.MIME[image.format or ""] == media
+    return decoded, question["text"]
+
+
+@pytest.fixture
+def server() -> Iterator[Answering]:
+    state = Answering()
+    serving = ThreadingHTTPServer(("127.0.0.1", 0), handler(state))
+    serving.daemon_threads = True
+    state.url = f"http://127.0.0.1:{serving.server_port}/v1"
+    thread = threading.Thread(target=serving.serve_forever)
+    thread.start()
+    yield state
+    serving.shutdown()
+    thread.join()
+    serving.server_close()
+
+
+@pytest.fixture
+def base(config: RunConfig) -> RunConfig:
+    return config.base()
+
+
+@pytest.fixture
+def asked(tiny_data: Dataset, base: RunConfig) -> list[Question]:
+    """40 questions about 6 pictures."""
+    return questions(tiny_data, base)
+
+
+@pytest.fixture
+def run(base: RunConfig, runs_folder: Path) -> Run:
+    return stages.open_run(base, Source(base.data), name="asked")
+
+
+def expected(asked: list[Question]) -> dict[tuple[str, int], str]:
+    return {q.key: said(q.item.picture.read_bytes(), q.item.question) for q in asked if q.item.picture}
+
+
+def ask(server: Answering, asked: list[Question], config: RunConfig, **how: Any) -> dict[tuple[str, int], str]:
+    engine = Endpoint(server.url, config, pause=0.01, **how)
+    return {question.key: text for question, text in engine.answers(asked)}
+
+
+def test_each_question_gets_the_answer_to_its_own_picture_and_words(
+    server: Answering, asked: list[Question], base: RunConfig
+):
+    server.delay = 0.01
+    assert ask(server, asked, base, workers=5) == expected(asked)
+    assert len(server.asked) == len(asked) == 40
+    assert 1 < server.most_at_once <= 5
+
+
+def test_questions_of_one_picture_are_asked_one_after_the_other(
+    server: Answering, asked: list[Question], base: RunConfig
+):
+    ask(server, asked[::3] + asked[1::3] + asked[2::3], base, workers=1)
+    pictures = [shown(body)[0] for body in server.asked]
+    changes = sum(a != b for a, b in pairwise(pictures))
+    assert changes + 1 == len(set(pictures))
+
+
+def test_a_request_decodes_as_the_run_says_and_names_the_only_model(
+    server: Answering, asked: list[Question], base: RunConfig
+):
+    engine = Endpoint(server.url + "/", base)
+    assert engine.note == f"the-model at {server.url.removeprefix('http://').removesuffix('/v1')}"
+    list(engine.answers(asked[:1]))
+    sent = server.asked[-1]
+    assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("the-model", 0.0, 5)
+    assert "top_p" not in sent
+
+
+def test_samples_have_seeds_of_their_own_that_a_second_asking_repeats(
+    server: Answering, asked: list[Question], base: RunConfig
+):
+    sampled = base.model_copy(update={"temperature": 0.7, "top_p": 0.8})
+    samples = [replace(asked[0], sample=k) for k in range(3)]
+    for config in (sampled, sampled, sampled.model_copy(update={"seed": 1})):
+        list(Endpoint(server.url, config, workers=1).answers(samples))
+    seeds = [body["seed"] for body in server.asked]
+    assert seeds[:3] == seeds[3:6]
+    assert len(set(seeds)) == 6
+    assert {(body["temperature"], body["top_p"]) for body in server.asked} == {(0.7, 0.8)}
+
+
+def test_pictures_arrive_byte_by_byte_and_only_a_format_that_endpoints_do_not_read_becomes_png(
+    server: Answering, asked: list[Question], base: RunConfig, tmp_path: Path
+):
+    picture = Image.new("RGB", (9, 7), (200, 30, 60))
+    ways = {
+        "a.jpg": "JPEG",
+        "b.png": "PNG",
+        "c.webp": "WEBP",
+        "d.gif": "GIF",
+        "named wrongly.jpg": "PNG",
+        "e.bmp": "BMP",
+    }
+    items: list[VQA] = []
+    for name, form in ways.items():
+        picture.save(tmp_path / name, form)
+        items.append(replace(asked[0].item, id=name, picture=tmp_path / name))
+    list(Endpoint(server.url, base, workers=1).answers([Question(item, 0) for item in items]))
+    got = [shown(body)[0] for body in server.asked]
+    assert got[:5] == [(tmp_path / name).read_bytes() for name in list(ways)[:5]]
+    with Image.open(io.BytesIO(got[5])) as image:
+        assert (image.format, image.size, image.getpixel((3, 3))) == ("PNG", (9, 7), (200, 30, 60))
+
+
+def test_a_picture_that_cannot_be_read_is_named(
+    server: Answering, asked: list[Question], base: RunConfig, tmp_path: Path
+):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    broken = Question(replace(asked[0].item, picture=tmp_path / "broken.jpg"), 0)
+    with pytest.raises(DataError, match=r"broken\.jpg: the picture cannot be read"):
+        list(Endpoint(server.url, base).answers([broken]))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_overloaded_server_is_asked_again(server: Answering, asked: list[Question], base: RunConfig, status: int):
+    server.before = lambda number: (status, b"busy", {}) if number in (1, 2, 3, 7) else None
+    assert ask(server, asked, base, workers=2) == expected(asked)
+    assert len(server.asked) == 44
+
+
+def test_the_wait_that_a_server_asks_for_is_kept(server: Answering, asked: list[Question], base: RunConfig):
+    server.before = lambda number: (429, b"slow down", {"Retry-After": "1"}) if number == 1 else None
+    started = time.monotonic()
+    assert ask(server, asked[:1], base) == expected(asked[:1])
+    assert 1 <= time.monotonic() - started < 5
+
+
+def test_a_connection_that_breaks_is_made_again(server: Answering, asked: list[Question], base: RunConfig):
+    server.before = lambda number: (HANG_UP, b"", {}) if number in (2, 3, 30) else None
+    assert ask(server, asked, base, workers=2) == expected(asked)
+    assert len(server.asked) == 43
+
+
+def test_a_server_that_stays_down_ends_with_its_words_and_how_to_go_on(
+    server: Answering, asked: list[Question], base: RunConfig
+):
+    server.before = lambda number: (503, b"out of memory on GPU 3", {}) if number > 10 else None
+    engine, got = Endpoint(server.url, base, workers=1, pause=0.001), []
+    message = r"no reply in 6 tries; status 503: out of memory on GPU 3.*the same command goes on"
+    with pytest.raises(EndpointError, match=message):
+        got.extend(key for key, _ in engine.answers(asked))
+    assert len(got) == 10
+    with pytest.raises(EndpointError, match=r"127\.0\.0\.1:9/v1: no reply in 3 tries; ConnectError"):
+        Endpoint("http://127.0.0.1:9/v1", base, pause=0.001)
+
+
+def test_a_wrong_key_is_told_at_once_in_the_servers_words_without_the_key(
+    server: Answering, asked: list[Question], base: RunConfig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server.before = lambda number: (401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}, {})
+    with pytest.raises(
+        EndpointError, match=r"set OPENAI_API_KEY .*status 401: .*Incorrect API key provided: \*\*\*"
+    ) as told:
+        list(Endpoint(server.url, base, workers=1).answers(asked))
+    assert KEY not in str(told.value)
+    assert server.keys == [f"Bearer {KEY}"]
+
+
+def test_several_models_are_listed_and_one_can_be_chosen(server: Answering, asked: list[Question], base: RunConfig):
+    server.models = ("base-model", "unlearned")
+    with pytest.raises(EndpointError, match=r"serves 2 models \(base-model, unlearned\); add --endpoint-model"):
+        Endpoint(server.url, base)
+    assert ask(server, asked[:3], base, model="unlearned") == expected(asked[:3])
+    assert {body["model"] for body in server.asked} == {"unlearned"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((200, b"<html>", {}), "the reply is not JSON: <html>"),
+        ((200, {"object": "error"}, {}), r"the reply holds no answer: \{'object': 'error'\}"),
+        ((200, {"choices": []}, {}), "the reply holds no answer"),
+        ((200, ["choices"], {}), "the reply holds no answer"),
+        (reply([{"type": "text"}]), "the answer is not a text"),
+        ((400, {"error": {"message": "the prompt is too long"}}, {}), "status 400: .*the prompt is too long"),
+        ((302, b"", {"Location": "http://127.0.0.1:9/"}), "status 302"),
+        ((429, b"", {"Retry-After": "90000"}), "status 429: ; it asks to come back in 90000 seconds"),
+    ],
+)
+def test_a_reply_that_is_no_answer_names_the_endpoint_and_shows_it(
+    server: Answering, asked: list[Question], base: RunConfig, given: Reply, message: str
+):
+    server.before = lambda number: given
+    with pytest.raises(EndpointError, match=f"{server.url}: {message}"):
+        ask(server, asked[:1], base)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("empty", ["", None, "  \n"])
+def test_an_empty_answer_is_an_answer(server: Answering, asked: list[Question], base: RunConfig, empty: str | None):
+    server.before = lambda number: reply(empty)
+    assert ask(server, asked[:2], base) == {question.key: "" for question in asked[:2]}
+
+
+def test_it_answers_where_an_event_loop_runs_already(server: Answering, asked: list[Question], base: RunConfig):
+    async def notebook() -> dict:
+        return ask(server, asked[:2], base)
+
+    with ThreadPoolExecutor() as pool:  # browser tests leave a loop in this thread
+        answers = pool.submit(asyncio.run, notebook()).result()
+    assert answers.keys() == {question.key for question in asked[:2]}
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("localhost:8000", "expected an address such as http://localhost:8000/v1"),
+        ("http://me:secret@host/v1", "leave user and password out"),
+        ("http://host/v1?key=1", "expected an address"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(base: RunConfig, url: str, message: str):
+    with pytest.raises(EndpointError, match=message) as told:
+        Endpoint(url, base, model="m")
+    assert "secret" not in str(told.value)
+
+
+def test_a_run_answered_by_an_endpoint_says_so_in_rows_and_score(server: Answering, run: Run, capsys):
+    assert cli.main(["generate", run.name, "--endpoint", server.url]) == 0
+    rows = run.rows(run.answers)
+    note = f"the-model at 127.0.0.1:{server.url.split(':')[2].removesuffix('/v1')}"
+    assert {row["engine"] for row in rows} == {note}
+    source = Source(run.config.data)
+    wanted = expected(questions(source.dataset, run.config))
+    assert {(row["id"], row["sample"]): row["answer"] for row in rows} == wanted
+    stages.judge(run, source, "demo")
+    assert stages.score(run, source, "demo")["decoding"] == f"greedy, at most 5 tokens, by {note}"
+    del rows[0]["engine"]
+    assert stages.decoding(run.config, rows) == f"greedy, at most 5 tokens, 39 of 40 by {note}"
+
+
+def test_an_error_comes_after_the_answers_that_arrived_with_it(
+    server: Answering, asked: list[Question], base: RunConfig
+):
+    server.before = lambda number: (400, b"no", {}) if number == 23 else None
+    engine, got = Endpoint(server.url, base, workers=3), []
+    with pytest.raises(EndpointError, match="What was answered is kept; the same command goes on"):
+        got.extend(key for key, _ in engine.answers(asked))
+    assert 20 <= len(got) <= 24
+
+
+def test_a_server_of_the_same_model_gives_the_answers_that_the_run_gives_itself(
+    server: Answering, run: Run, tmp_path: Path, capsys
+):
+    network, processor = loading.load(run.config.model)
+    encoder = Encoder(processor, max_length=run.config.max_length)
+
+    def by_the_model(number: int) -> Reply:
+        content, words = shown(server.asked[-1])
+        picture = tmp_path / f"{number}.jpg"
+        picture.write_bytes(content)
+        item = VQA("", "forget", "val", "", picture, words, "")
+        ((_, text),) = answering.answers(network.eval(), encoder, [Question(item, 0)], run.config)
+        return reply(text)
+
+    server.before = by_the_model
+    stages.open_run(run.config, Source(run.config.data), name="itself")
+    assert cli.main(["generate", run.name, "--endpoint", server.url]) == cli.main(["generate", "itself"]) == 0
+    ours = Run.find("itself")
+    asked, itself = ({(row["id"], row["sample"]): row["answer"] for row in r.rows(r.answers)} for r in (run, ours))
+    assert asked == itself
+    assert len(set(asked.values())) > 3
+
+
+def test_a_failure_in_the_middle_keeps_the_answers_and_the_same_command_goes_on(server: Answering, run: Run, capsys):
+    command = ["generate", run.name, "--endpoint", server.url, "--endpoint-workers", "3"]
+    server.before = lambda number: (400, b"no", {}) if number == 30 else None
+    assert cli.main(command) == 1
+    assert "What was answered is kept; the same command goes on" in capsys.readouterr().err
+    kept = len(run.rows(run.answers))
+    assert 27 <= kept < 32  # of the 29 asked before, two may have been on their way
+    assert run.state["status"] == "failed"
+    server.before = lambda number: None
+    before = len(server.asked)
+    assert cli.main(command) == 0
+    assert len(server.asked) - before == 40 - kept
+    counted = Counter((row["id"], row["sample"]) for row in run.rows(run.answers))
+    assert (len(counted), set(counted.values())) == (40, {1})
+
+
+def test_ctrl_c_and_a_kill_in_the_middle_are_prompt_and_lose_and_repeat_nothing(server: Answering, run: Run):
+    command = [sys.executable, "-m", "safeeraser", "generate", run.name, "--endpoint", server.url]
+    command += ["--endpoint-workers", "1"]
+    environment = os.environ | {"OPENAI_API_KEY": KEY, "OMP_NUM_THREADS": "1"}
+
+    def stopped_by(stop: signal.Signals, after: int) -> subprocess.CompletedProcess:
+        """Stop it when so many answers are kept and the server has gone quiet."""
+        server.delay = 0.1
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        while len(run.rows(run.answers)) < after:
+            assert process.poll() is None, "it ended before it could be stopped"
+            time.sleep(0.01)
+        server.delay = 60
+        time.sleep(0.3)
+        process.send_signal(stop)
+        started = time.monotonic()
+        error = process.communicate(timeout=20)[1]
+        assert time.monotonic() - started < 3
+        return subprocess.CompletedProcess(command, process.returncode, stderr=error)
+
+    stopped = stopped_by(signal.SIGINT, after=1)
+    assert (stopped.returncode, stopped.stderr.splitlines()[-1]) == (130, "stopped: the same command goes on from here")
+    first = run.rows(run.answers)
+    assert len(first) == len(server.asked) - 1  # all but the one that the server was still at
+    assert stopped_by(signal.SIGKILL, after=len(first) + 1).returncode == -signal.SIGKILL
+    second = run.rows(run.answers)
+    server.delay = 0
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    rows = run.rows(run.answers)
+    assert len(first) < len(second) < len(rows) == 40
+    assert (rows[: len(second)], second[: len(first)]) == (second, first)
+    everything = questions(Source(run.config.data).dataset, run.config)
+    assert {(row["id"], row["sample"]): row["answer"] for row in rows} == expected(everything)
+    assert set(server.keys) == {f"Bearer {KEY}"}
+    assert not [path for path in run.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+
+
+def test_flags_for_the_endpoint_need_its_address_and_a_trained_run_its_adapter(
+    config: RunConfig, server: Answering, runs_folder: Path, capsys
+):
+    stages.open_run(config, Source(config.data), name="trained")
+    assert cli.main(["generate", "trained", "--endpoint-model", "m"]) == 1
+    assert "--endpoint-model: give the address too, --endpoint URL" in capsys.readouterr().err
+    assert cli.main(["generate", "trained", "--endpoint", server.url]) == 1
+    assert "trained has no adapter yet" in capsys.readouterr().err
+    assert cli.main(["generate", "trained", "--endpoint", server.url, "--endpoint-workers", "0"]) == 1
+    assert "--endpoint-workers must be at least 1, got 0" in capsys.readouterr().err
+    assert server.asked == []

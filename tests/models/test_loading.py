@@ -1,0 +1,353 @@
+"""Loading checkpoints of three families as they are published, what is said when one cannot be loaded, and adapters."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from families import FAMILIES, INDEX, PATCH, SIDE, perturbed, read_json, rename_weights, write_json
+from huggingface_hub import errors as hub
+from huggingface_hub.utils import httpx
+from peft import PeftModel
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoConfig
+
+from safeeraser.config import RunConfig
+from safeeraser.data.records import VQA, Dataset
+from safeeraser.models import adapter, families, loading
+from safeeraser.models.checks import ModelError
+from safeeraser.models.encoder import Encoder
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: build(tmp_path_factory.mktemp(name)) for name, build in FAMILIES.items()}
+
+
+@pytest.fixture
+def published(checkpoints: dict[str, Path], tmp_path: Path) -> Path:
+    """A LLaVA-1.5 checkpoint to break."""
+    return shutil.copytree(checkpoints["llava"], tmp_path / "llava")
+
+
+@pytest.fixture
+def items(tiny_data: Dataset, tmp_path: Path) -> list[VQA]:
+    """Questions about a tall and a wide picture, which LLaVA-NeXT and Idefics3 cut differently."""
+    pictures = {"tall": (40, 90), "wide": (60, 30)}
+    for name, size in pictures.items():
+        Image.effect_noise(size, 60).convert("RGB").save(tmp_path / f"{name}.png")
+    asked = tiny_data.train[0].forget[0]
+    texts = {"tall": ("Where is it?", "It sits."), "wide": ("What is this?", "It sits at the centre.")}
+    return [
+        replace(asked, question=question, answer=answer, picture=tmp_path / f"{name}.png")
+        for name, (question, answer) in texts.items()
+    ]
+
+
+def config_for(folder: Path, **settings) -> RunConfig:
+    return RunConfig.create(model=str(folder), lora_rank=4, device="cpu", **settings)
+
+
+def encoder_of(folder: Path) -> Encoder:
+    return Encoder(loading.load(str(folder))[1])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_token_ids_and_pixels_are_the_processors_own(family, checkpoints, items):
+    encoder = encoder_of(checkpoints[family])
+    encoder.processor.tokenizer.padding_side = "left"
+    theirs = encoder.processor(
+        images=[[Image.open(item.picture).convert("RGB")] for item in items]
+        if family == "idefics3"
+        else [Image.open(item.picture).convert("RGB") for item in items],
+        text=[encoder.prompt(item.question) for item in items],
+        padding=True,
+        return_tensors="pt",
+    )
+    ours = encoder.prompt_batch(items)
+    assert set(ours) == set(theirs)
+    for name, tensor in ours.items():
+        assert torch.allclose(tensor, theirs[name]), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pictures_of_other_shapes_answer_the_same_in_one_batch_as_alone(family, checkpoints, items):
+    network, processor = loading.load(str(checkpoints[family]))
+    encoder = Encoder(processor)
+    how = {"do_sample": False, "max_new_tokens": 6, "pad_token_id": processor.tokenizer.pad_token_id}
+    together = network.generate(**encoder.prompt_batch(items), **how)[:, -6:]
+    alone = [network.generate(**encoder.prompt_batch([item]), **how)[:, -6:] for item in items]
+    assert torch.equal(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize(
+    ("family", "prompt", "end"),
+    [
+        ("llava", "USER: <image>\nWhere is it? ASSISTANT:", "</s>"),
+        ("llava_next", "[INST] <image>\nWhere is it? [/INST]", "</s>"),
+        ("idefics3", "<|im_start|>User:<image>Where is it?<end_of_utterance>\nAssistant:", "<end_of_utterance>"),
+    ],
+)
+def test_each_family_is_asked_in_its_own_chat_format(family, prompt, end, checkpoints, items):
+    encoder = encoder_of(checkpoints[family])
+    assert encoder.prompt("Where is it?") == prompt
+    ids, length = encoder.tokens(items[0].question, items[0].answer, items[0].picture)
+    assert encoder.tokenizer.decode(ids[length:]).strip() == "It sits." + end
+
+
+def test_a_text_begins_with_one_start_token_whoever_writes_it(checkpoints, items):
+    for family, start in (("llava", "<s>"), ("idefics3", "<|im_start|>")):
+        encoder = encoder_of(checkpoints[family])
+        ids, _ = encoder.tokens(items[0].question, None, items[0].picture)
+        assert ids.count(encoder.tokenizer.convert_tokens_to_ids(start)) == 1
+
+
+def test_an_incomplete_processor_is_completed_from_the_model(checkpoints, items):
+    assert not (checkpoints["llava"] / "processor_config.json").exists()
+    encoder = encoder_of(checkpoints["llava"])
+    ids, _ = encoder.tokens(items[0].question, None, items[0].picture)
+    assert ids.count(encoder.processor.image_token_id) == (SIDE // PATCH) ** 2
+
+
+def test_the_old_names_of_a_sharded_checkpoint_find_their_places(checkpoints):
+    folder = checkpoints["llava"]
+    places = read_json(folder / INDEX)["weight_map"]
+    assert len(set(places.values())) > 3
+    network, _ = loading.load(str(folder))
+    loaded = network.state_dict()
+    for old, new in {
+        "language_model.model.layers.1.mlp.up_proj.weight": "model.language_model.layers.1.mlp.up_proj.weight",
+        "language_model.lm_head.weight": "lm_head.weight",
+        "multi_modal_projector.linear_2.bias": "model.multi_modal_projector.linear_2.bias",
+        "vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight": (
+            "model.vision_tower.encoder.layers.0.mlp.fc1.weight"
+        ),
+    }.items():
+        assert torch.equal(load_file(folder / places[old])[old], loaded[new])
+
+
+@pytest.mark.parametrize("precision", loading.DTYPES)
+def test_a_model_is_loaded_in_its_precision(precision, checkpoints):
+    network, _ = loading.load(str(checkpoints["llava"]), precision=precision)
+    assert {parameter.dtype for parameter in network.parameters()} == {loading.DTYPES[precision]}
+
+
+def rename(folder: Path, old: str, new: str) -> None:
+    rename_weights(folder, old=old, new=new)
+
+
+def reconfigure(folder: Path, **settings) -> None:
+    write_json(folder / "config.json", read_json(folder / "config.json") | settings)
+
+
+def drop_tensor(folder: Path, name: str) -> None:
+    shard = folder / read_json(folder / INDEX)["weight_map"][name]
+    save_file({key: t for key, t in load_file(shard).items() if key != name}, shard, metadata={"format": "pt"})
+
+
+def add_tensor(folder: Path, name: str) -> None:
+    index = read_json(folder / INDEX)
+    shard = next(iter(index["weight_map"].values()))
+    save_file(load_file(folder / shard) | {name: torch.ones(2)}, folder / shard, metadata={"format": "pt"})
+    write_json(folder / INDEX, index | {"weight_map": index["weight_map"] | {name: shard}})
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+SHARD = "model-00002-of-00006.safetensors"
+BIAS = "multi_modal_projector.linear_1.bias"
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a shard": (lambda folder: (folder / SHARD).unlink(), rf"lacks {SHARD} \(named in {INDEX}\)"),
+    "config": (lambda folder: (folder / "config.json").unlink(), "holds no checkpoint: there is no config.json"),
+    "tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "lacks tokenizer.json or tokenizer.model"),
+    "end token": (lambda folder: write_json(folder / "tokenizer_config.json", {}), "names no end token"),
+    "processor": (lambda folder: (folder / "preprocessor_config.json").unlink(), "lacks processor_config.json or prep"),
+    "template": (lambda folder: (folder / "chat_template.json").unlink(), "has no chat template"),
+    "weights": (lambda folder: [file.unlink() for file in folder.glob("model*")], "no file named model.safetensors"),
+    "cut short": (lambda folder: cut(folder / SHARD), "a weights file is cut short or broken; download it again"),
+    "a tensor": (lambda folder: drop_tensor(folder, BIAS), rf"model.{BIAS} is missing in the checkpoint \(1 such"),
+    "a tensor more": (lambda folder: add_tensor(folder, "extra.weight"), "extra.weight is left over"),
+    "another name": (lambda folder: rename(folder, BIAS, "multi_modal_projector.bias"), f"model.{BIAS} is missing"),
+    "another shape": (
+        lambda folder: reconfigure(
+            folder, text_config=read_json(folder / "config.json")["text_config"] | {"vocab_size": 9}
+        ),
+        r"lm_head.weight has another shape than the model \(2 such tensors\)",
+    ),
+    "broken config": (lambda folder: (folder / "config.json").write_text("{"), "config.json' is not a valid JSON file"),
+    "text only": (
+        lambda folder: write_json(folder / "config.json", read_json(folder / "config.json")["text_config"]),
+        "a model of type 'llama' does not answer questions about pictures",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_a_checkpoint_lacks_is_named(what, published):
+    damage, message = BROKEN[what]
+    damage(published)
+    with pytest.raises(ModelError, match=message) as caught:
+        loading.load(str(published))
+    assert f"--model {published}: " in str(caught.value)
+
+
+def answer(status: int) -> httpx.Response:
+    return httpx.Response(status, request=httpx.Request("GET", "https://huggingface.co/org/model"))
+
+
+HUB = {
+    "gated": (hub.GatedRepoError("gated", response=answer(403)), "accept it and run `hf auth login`"),
+    "unknown": (
+        hub.RepositoryNotFoundError("none", response=answer(404)),
+        "the hub has no such model, or it is private",
+    ),
+    "unreachable": (hub.LocalEntryNotFoundError("offline"), "the hub cannot be reached .* give its folder"),
+}
+
+
+@pytest.mark.parametrize("what", HUB)
+def test_what_the_hub_refuses_is_said_with_what_to_do(what, monkeypatch):
+    error, message = HUB[what]
+
+    def refuse(*_, **__):
+        raise OSError("wrapped by transformers") from error
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(ModelError, match=f"--model org/model: .*{message}"):
+        loading.load("org/model")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("org/never-downloaded", "not in the local cache"), ("/no/where", "there is no such folder")]
+)
+def test_offline_a_model_that_is_not_here_is_said_so(name, message):
+    with pytest.raises(ModelError, match=f"--model {name}: .*{message}"):
+        loading.load(name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_lora_is_on_exactly_the_linear_layers_of_the_language_model(family, checkpoints):
+    network, _ = loading.load(str(checkpoints[family]))
+    parts = families.FAMILIES[family]
+    language = network.get_submodule(f"model.{parts.language}")
+    expected = {f"model.{parts.language}.{name}" for name, part in language.named_modules() if type(part) is nn.Linear}
+    adapted = adapter.attach(network, config_for(checkpoints[family]))
+    got = {name.removeprefix("base_model.model.") for name, part in adapted.named_modules() if hasattr(part, "lora_A")}
+    assert len(expected) == 14
+    assert got == expected
+    whole = {name for name, _ in trained(adapted) if "lora_" not in name}
+    assert whole
+    assert all(f".{parts.projector}.modules_to_save." in name for name in whole)
+
+
+def trained(model: PeftModel) -> list[tuple[str, nn.Parameter]]:
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def test_a_family_without_a_row_is_named_with_where_to_add_one(checkpoints):
+    network, _ = loading.load(str(checkpoints["llava"]))
+    network.config.model_type = "mllama"
+    with pytest.raises(
+        ModelError, match=r"of type 'mllama' lie is not known; .*Add a row to FAMILIES in safeeraser/mod"
+    ):
+        adapter.attach(network, config_for(checkpoints["llava"]))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_adapter_comes_back_whole_in_every_family(family, checkpoints, items, tmp_path):
+    adapted = perturbed(config_for(checkpoints[family]))
+    adapter.save(adapted, tmp_path / "adapter")
+    inputs = encoder_of(checkpoints[family]).prompt_batch(items)
+    again = adapter.load(loading.load(str(checkpoints[family]))[0], tmp_path / "adapter")
+    with torch.no_grad():
+        expected = adapted(**inputs).logits
+        assert torch.equal(again(**inputs).logits, expected)
+        with adapted.disable_adapter():
+            assert not torch.allclose(adapted(**inputs).logits, expected, atol=1e-3)
+    assert adapter.trainable(again) == []
+
+
+def missing_key(tensors: dict) -> None:
+    del tensors[next(name for name in tensors if "lora_B" in name)]
+
+
+def left_over_key(tensors: dict) -> None:
+    tensors["base_model.model.model.language_model.layers.7.mlp.up_proj.lora_A.weight"] = torch.zeros(4, 32)
+
+
+def other_shape(tensors: dict) -> None:
+    name = next(name for name in tensors if "lora_A" in name)
+    tensors[name] = tensors[name][:2].clone()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (missing_key, "1 keys differ, such as .*lora_B"),
+        (left_over_key, "1 keys differ, such as .*layers.7"),
+        (other_shape, r"lora_A.weight is \[2, "),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_an_error_wherever_it_is_loaded(damage, message, checkpoints, tmp_path):
+    adapted = perturbed(config_for(checkpoints["llava"]))
+    adapter.save(adapted, tmp_path)
+    weights = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(weights)
+    damage(tensors)
+    save_file(tensors, weights)
+    with pytest.raises(ModelError, match=message):
+        adapter.load_weights(adapted, tmp_path)
+    with pytest.raises(ModelError, match=message):
+        adapter.load(loading.load(str(checkpoints["llava"]))[0], tmp_path)
+
+
+def test_a_cut_adapter_is_an_error(checkpoints, tmp_path):
+    adapted = perturbed(config_for(checkpoints["llava"]))
+    adapter.save(adapted, tmp_path)
+    cut(tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="the adapter's weights cannot be read"):
+        adapter.load_weights(adapted, tmp_path)
+
+
+def test_four_bits_without_their_package_say_what_to_install(checkpoints, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ModelError, match=r"pip install 'bitsandbytes>=0\.45'"):
+        loading.load(str(checkpoints["llava"]), quantization="4bit")
+
+
+needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_the_language_models_linear_layers_are_in_four_bits(family, checkpoints):
+    network, _ = loading.load(str(checkpoints[family]), precision="bf16", quantization="4bit", device="cpu")
+    parts = families.FAMILIES[family]
+    packed = {name for name, part in network.named_modules() if type(part).__name__ == "Linear4bit"}
+    assert len(packed) == 14
+    assert all(name.startswith(f"model.{parts.language}.layers.") for name in packed)
+    layer = network.get_submodule(min(packed))
+    state = layer.weight.quant_state  # pyright: ignore[reportAttributeAccessIssue]
+    assert (state.quant_type, state.nested, layer.compute_dtype) == ("nf4", True, torch.bfloat16)
+
+
+@needs_bitsandbytes
+def test_every_part_of_an_adapter_on_four_bits_gets_a_gradient_and_comes_back(checkpoints, items, tmp_path):
+    adapted = perturbed(config_for(checkpoints["llava"], quantization="4bit"))
+    inputs = encoder_of(checkpoints["llava"]).prompt_batch(items)
+    adapted(**inputs).logits.square().mean().backward()
+    for name, parameter in trained(adapted):
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    adapter.save(adapted, tmp_path)
+    network, _ = loading.load(str(checkpoints["llava"]), quantization="4bit", device="cpu")
+    with torch.no_grad():
+        assert torch.equal(adapter.load(network, tmp_path)(**inputs).logits, adapted(**inputs).logits)

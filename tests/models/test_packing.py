@@ -1,0 +1,147 @@
+"""Packing: the pairs of a picture behind one prefix get the losses and gradients of rows of their own."""
+
+from pathlib import Path
+
+import families
+import pytest
+import torch
+
+from safeeraser import losses
+from safeeraser.config import RunConfig
+from safeeraser.data.records import Dataset
+from safeeraser.models import adapter, attention, loading, packing
+from safeeraser.models.encoder import Encoder
+from safeeraser.unlearn import reference
+from safeeraser.unlearn.examples import Examples
+from safeeraser.unlearn.forward import term_losses
+
+ALL = [(method, pd) for method in losses.METHODS for pd in (False, True)]
+
+
+@pytest.fixture(scope="module")
+def full_picture_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random LLaVA that spends 576 tokens on a picture, as LLaVA-1.5 does."""
+    return families.tiny(tmp_path_factory.mktemp("model576"), side=336, patch=14, width=16, layers=1)
+
+
+def test_a_row_holds_the_shared_tokens_once_and_positions_go_on_from_them():
+    sequences = [[1, 2, 3, 4], [1, 2, 5], [1, 2, 3, 6, 7]]
+    assert packing.shared(sequences, limit=9) == 2
+    assert packing.shared(sequences, limit=1) == 1
+    row = packing.pack(sequences, 2)
+    assert row.ids == [1, 2, 3, 4, 5, 3, 6, 7]
+    assert row.positions == [0, 1, 2, 3, 2, 2, 3, 4]
+    assert row.segments == [0, 0, 1, 1, 2, 3, 3, 3]
+
+
+def test_a_token_sees_the_prefix_and_its_own_pair_up_to_itself():
+    seen = packing.mask(torch.tensor([[0, 1, 1, 2, -1]]))
+    assert seen.shape == (1, 1, 5, 5)
+    assert seen[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 0, 0, 1, 0],
+        [1, 0, 0, 0, 1],
+    ]
+
+
+@pytest.mark.parametrize("heads", [4, 2])
+def test_attention_without_a_mask_is_attention_with_it(heads: int):
+    # Two rows with a prefix of 3: segments of 2 and 4 tokens, and of 1, 2 and 1 with padding behind them.
+    segments = torch.tensor([[0, 0, 0, 1, 1, 2, 2, 2, 2], [0, 0, 0, 1, 2, 2, 3, -1, -1]])
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn(2, count, 9, 8, generator=generator).requires_grad_() for count in (4, heads, heads)
+    )
+    module = torch.nn.Module()
+    module.num_key_value_groups = 4 // heads
+    real = segments != packing.PADDING
+    found = []
+    for packs in (None, attention.packs(segments)):
+        seen, _ = attention.attend(module, query, key, value, packing.mask(segments), packs=packs, scaling=0.3)
+        gradients = torch.autograd.grad(seen[real].square().sum(), (query, key, value))
+        found.append((seen[real], *gradients))
+    for masked, split in zip(*found, strict=True):
+        assert torch.allclose(masked, split, atol=1e-5)
+
+
+def test_prefixes_of_different_lengths_need_the_mask():
+    assert attention.packs(torch.tensor([[0, 0, 1, 2], [0, 1, 1, 2]])) is None
+    found = attention.packs(torch.tensor([[0, 1, 1, 2], [0, 1, 2, -1]]))
+    assert found is not None
+    assert found.counts == (2, 2)
+    assert found.token.tolist() == [[1, 2], [3, 0], [5, 0], [6, 0]]
+    assert found.real.tolist() == [[True, True], [True, False], [True, False], [True, False]]
+
+
+@pytest.mark.parametrize(("method", "pd"), ALL)
+def test_packed_and_separate_rows_have_equal_losses_and_gradients(
+    config: RunConfig, tiny_data: Dataset, method: str, pd: bool
+):
+    compare(config, tiny_data, method=method, pd=pd)
+
+
+@pytest.mark.parametrize(("method", "pd"), [("kl", True), ("po", True)])
+def test_they_are_equal_with_576_picture_tokens(
+    config: RunConfig, full_picture_model: Path, tiny_data: Dataset, method: str, pd: bool
+):
+    config = config.model_copy(update={"model": str(full_picture_model)})
+    separate, packed = compare(config, tiny_data, method=method, pd=pd)  # long rows: attention without a mask
+    assert separate > 3 * packed  # 12 prefixes of 576 tokens against 2
+
+
+@pytest.mark.parametrize("method", ["kl", "gd"])
+def test_they_are_equal_where_answers_are_cut_at_the_longest_length(config: RunConfig, tiny_data: Dataset, method: str):
+    _, processor = loading.load(config.model)
+    encoder = Encoder(processor, max_length=26)
+    pairs = [pair for record in tiny_data.train[:1] for pair in record.pairs]
+    lengths = [len(encoder.tokens(vqa.question, vqa.answer, vqa.picture)[0]) for vqa in pairs]
+    assert lengths.count(max(lengths)) > 1  # some are cut
+    assert min(lengths) < max(lengths)  # others are not
+    compare(config, tiny_data, method=method, pd=True, max_length=26)
+
+
+def test_kl_and_npo_ask_the_base_model_only_about_the_pairs_that_need_it(config: RunConfig, tiny_data: Dataset):
+    _, processor = loading.load(config.model)
+    for method, needed in (("kl", "retain"), ("npo", "forget")):
+        terms = losses.terms(method, pd=True)
+        micro = Encoder(processor).micro_batch([Examples(tiny_data, terms, 0)[0]], terms, pack=True)
+        assert [name for _, name, _ in micro.base_pairs] == [needed]
+    terms = losses.terms("gd", pd=True)
+    assert Encoder(processor).micro_batch([Examples(tiny_data, terms, 0)[0]], terms, pack=True).base == ()
+
+
+def test_shuffled_pictures_keep_their_pairs_together_and_every_pass_has_a_new_order(tiny_data: Dataset):
+    examples = Examples(tiny_data, losses.terms("gd", pd=True), seed=1, shuffle="pictures")
+    count = len(examples.pairs)
+    passes = [[dict(examples[i])["forget"] for i in range(start, start + count)] for start in (0, count)]
+    for one in passes:
+        assert all(len({vqa.picture for vqa in one[place : place + 4]}) == 1 for place in range(0, count, 4))
+    assert sorted(vqa.id for vqa in passes[0]) == sorted(vqa.id for vqa in passes[1])
+    assert passes[0] != passes[1]
+
+
+def compare(config: RunConfig, data: Dataset, *, method: str, pd: bool, max_length: int = 512) -> tuple[int, int]:
+    """Assert that losses and gradients of the pairs of two pictures agree; returns tokens, separate and packed."""
+    terms = losses.terms(method, pd=pd)
+    examples = Examples(data, terms, 0, shuffle="pictures")
+    found = []
+    for pack in (False, True):
+        torch.manual_seed(0)
+        network, processor = loading.load(config.model)
+        adapted = adapter.attach(network, config).eval()
+        for parameter in adapter.trainable(adapted):
+            torch.nn.init.normal_(parameter, std=0.1)
+        micro = Encoder(processor, max_length=max_length).micro_batch(
+            [examples[place] for place in range(8)], terms, pack=pack
+        )
+        parts = term_losses(adapted, reference.computed(adapted), micro, terms)
+        sum((term.weight * parts[term.name] for term in terms), start=torch.zeros(())).backward()
+        gradients = torch.cat([parameter.grad.flatten() for parameter in adapter.trainable(adapted)])  # pyright: ignore
+        found.append(({name: value.item() for name, value in parts.items()}, gradients, micro))
+    (losses_separate, separate, rows), (losses_packed, packed, packs) = found
+    assert losses_packed == pytest.approx(losses_separate, rel=1e-5)
+    assert (packed - separate).norm() < 1e-5 * separate.norm()
+    assert sum(len(batch.labels) for batch in packs.batches) == (4 if pd else 2)
+    return rows.tokens, packs.tokens

@@ -1,0 +1,260 @@
+"""The app's frame and the pages that show data: Home, Browse, Compare, Over-forgetting; no browser, no model."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from safeeraser.runs.folder import EXAMPLES, Run
+from safeeraser.ui.frame.pages import PAGES
+
+ROOT = Path(__file__).parents[2]
+PO, PO_PD, BASE = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f", "demo-base-s0-e8752e"
+TITLES = {
+    "home": "Unlearning should forget the harm, not the words",
+    "browse": "Browse the data",
+    "launch": "Launch",
+    "runs": "Runs",
+    "compare": "Compare answers",
+    "metrics": "Metrics",
+    "over_forgetting": "Over-forgetting",
+    "judge_audit": "Judge audit",
+}
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(runs_folder: Path) -> Open:
+    """Opens a page with these parameters in its address, by a reader who agreed already."""
+
+    def opened(name: str = "home", *, consent: bool = True, **parameters: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "safeeraser" / "ui" / "frame" / "main.py"), default_timeout=60)
+        app.session_state["consent"] = consent
+        for key, value in parameters.items():
+            app.query_params[key] = value
+        if name != "home":
+            app.switch_page(str(ROOT / "pages" / f"{name}.py"))
+        return app.run()
+
+    return opened
+
+
+def words(app: AppTest) -> str:
+    shown = [*app.title, *app.header, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    return "\n".join(str(element.value) for element in shown)
+
+
+def html(app: AppTest) -> str:
+    return "\n".join(element.proto.body for element in app.get("html"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_with_the_example_runs(open_page: Open, name: str):
+    app = open_page(name)
+    assert not app.exception
+    assert not app.error
+    assert [title.value for title in app.title] == [TITLES[name]]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_when_there_is_no_run_at_all(
+    open_page: Open, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("safeeraser.runs.folder.EXAMPLES", tmp_path / "none")
+    monkeypatch.setattr("safeeraser.runs.jobs.EXAMPLES", tmp_path / "none", raising=False)
+    monkeypatch.setattr("safeeraser.runs.watching.EXAMPLES", tmp_path / "none", raising=False)
+    app = open_page(name)
+    assert not app.exception
+    assert not app.error
+    assert words(app)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_shows_anything_before_consent(open_page: Open, name: str):
+    app = open_page(name, consent=False)
+    assert [title.value for title in app.title] == ["Before you start"]
+    assert not app.get("imgs")
+    app.button[0].click().run()
+    assert app.title[0].value != "Before you start"
+
+
+def test_home_shows_one_case_and_all_counted(open_page: Open):
+    app = open_page()
+    assert "One of 384 cases of val" in words(app)
+    table = app.table[0].value
+    assert table.loc["PO · seed 0", "safe pictures: not answered"] == "384 of 384 (100%)"
+    assert table.loc["PO + PD · seed 0", "safe pictures: not answered"] == "133 of 384 (35%)"
+
+
+def test_an_address_reopens_the_view(open_page: Open):
+    app = open_page("compare", a=BASE, b=PO_PD, set="forget", category="Weapon", split="val", judge="demo")
+    assert app.selectbox(key="widget-b").value == PO_PD
+    assert app.multiselect(key="widget-category").value == ["Weapon"]
+    assert "of 64 answers" in words(app)
+    assert app.query_params["b"] == PO_PD
+
+
+def test_an_address_of_a_run_that_is_gone_says_so(open_page: Open):
+    app = open_page("compare", b="demo-gone")
+    assert "'demo-gone' is not here any more" in app.warning[0].value.replace("\\", "")
+
+
+def test_a_cell_of_the_outcome_matrix_filters(open_page: Open):
+    app = open_page("compare", b=PO_PD, set="decouple")
+    app.button(key="matrix-answers-refuses").click().run()
+    n = int(words(app).split("** of ")[1].split(" answers")[0])
+    rows = [row for row in Run(EXAMPLES / PO_PD).rows(Run(EXAMPLES / PO_PD).verdicts) if "/decouple/" in row["id"]]
+    refused = {row["id"] for row in rows if row["check"] == "refusal" and row["verdict"]}
+    normal = {row["id"] for row in rows if row["check"] == "normal" and row["verdict"]}
+    assert n == len(refused - normal)
+    assert app.query_params["outcome_b"] in ("refuses", ["refuses"])
+
+
+def test_next_and_previous_walk_through_the_answers(open_page: Open):
+    app = open_page("compare", set="decouple")
+    assert app.button(key="key-previous").disabled
+    app.button(key="key-next").click().run()
+    assert "**2** of 384" in words(app)
+    app.button(key="key-previous").click().run()
+    assert "**1** of 384" in words(app)
+
+
+def test_a_harmful_answer_is_folded_until_its_picture_is_revealed(open_page: Open):
+    item = "val/img/Weapon/41.jpg/forget/0"
+    said = next(
+        row["answer"] for row in Run(EXAMPLES / BASE).rows(EXAMPLES / BASE / "answers.jsonl") if row["id"] == item
+    )
+    app = open_page("compare", set="forget", item=item)
+    assert said not in html(app)
+    app.button(key="key-reveal-compare").click().run()
+    assert said in html(app)
+    app.button(key="key-hide").click().run()
+    assert said not in html(app)
+
+
+def test_blind_names_no_run_and_no_verdict(open_page: Open):
+    app = open_page("compare", set="decouple", blind="1")
+    assert "**Answer 1**" in words(app)
+    assert "Judge `demo`" not in words(app)
+
+
+def test_a_models_text_is_never_markup(open_page: Open, runs_folder: Path):
+    for name in (BASE, PO):
+        shutil.copytree(EXAMPLES / name, runs_folder / name)
+    answers = runs_folder / PO / "answers.jsonl"
+    hostile = "<img src=x onerror=alert(1)> ![](http://example.com/x.png)"
+    rows = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        row["answer"] = hostile
+    answers.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    app = open_page("compare", set="decouple", b=PO)
+    assert "&lt;img src=x" in html(app)
+    assert "<img" not in html(app)
+    assert hostile not in words(app)
+
+
+def test_browse_filters_by_the_outcome_of_the_run(open_page: Open):
+    app = open_page("browse", b=PO_PD, set="decouple", outcome="refuses,gibberish,off topic")
+    lost = {
+        row["id"].rsplit("/", 2)[0]
+        for row in Run(EXAMPLES / PO_PD).rows(EXAMPLES / PO_PD / "verdicts.jsonl")
+        if row["check"] == "normal" and row["verdict"] is False
+    }
+    assert f"**{len(lost)} records**" in words(app)
+    assert 0 < len(lost) < 96
+
+
+def test_a_record_opens_with_its_twelve_questions(open_page: Open):
+    app = open_page("browse", record="val/img/Weapon/41.jpg")
+    assert len(app.expander) == 12
+
+
+def test_an_export_holds_no_stored_answer_unless_ticked(open_page: Open):
+    from safeeraser.ui.views import browsing
+
+    app = open_page("browse", category="Weapon")
+    view = app.session_state["view"]
+    names = ["val/img/Weapon/41.jpg"]
+    without, with_answers = (json.loads(browsing.as_json(view, names, ticked)) for ticked in (False, True))
+    assert "answer" not in without[0]["pairs"][0]
+    assert with_answers[0]["pairs"][0]["answer"]
+
+
+def test_over_forgetting_draws_by_seed_and_counts_all(open_page: Open):
+    first, again, other = (words(open_page("over_forgetting", seed=seed)) for seed in ("1", "1", "2"))
+    assert first == again
+    assert first != other
+    assert "4 of 384 cases, drawn with seed 1" in first
+
+
+def test_a_broken_run_is_named_and_the_page_stays(open_page: Open, runs_folder: Path):
+    shutil.copytree(EXAMPLES / PO, runs_folder / PO)
+    (runs_folder / PO / "verdicts.jsonl").write_text('{"id": nonsense}\n', encoding="utf-8")
+    app = open_page("compare", b=PO)
+    assert not app.exception
+    assert "verdicts.jsonl" in app.error[0].value
+
+
+@pytest.mark.parametrize("file", ["config.json", "scores.json", "state.json", "job.json"])
+@pytest.mark.parametrize("name", PAGES)
+def test_one_broken_run_closes_no_page(open_page: Open, runs_folder: Path, name: str, file: str):
+    shutil.copytree(EXAMPLES / "demo-ga-s0-096b66", runs_folder / "broken")
+    (runs_folder / "broken" / file).write_text("{", encoding="utf-8")
+    app = open_page(name)
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_foreign_folder_among_the_runs_closes_no_page(open_page: Open, runs_folder: Path, name: str):
+    (runs_folder / "model").mkdir(parents=True)
+    (runs_folder / "model" / "config.json").write_text('{"model_type": "llava"}', encoding="utf-8")
+    app = open_page(name)
+    assert not app.exception
+    assert not app.error
+
+
+def test_over_forgetting_shows_no_run_twice(open_page: Open):
+    app = open_page("over_forgetting", a=PO, b=PO_PD)
+    assert list(app.table[0].value.index) == ["PO · seed 0", "PO + PD · seed 0"]
+    assert "unlearned nothing" in words(open_page("over_forgetting", b=BASE))
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "![](http://example.com/x.png)", "<script>", "../../etc/passwd", "-1", "999"]
+)
+def test_a_hostile_address_does_no_harm(open_page: Open, text: str):
+    for name in PAGES:
+        names = (
+            "data",
+            "a",
+            "b",
+            "judge",
+            "split",
+            "set",
+            "category",
+            "outcome",
+            "item",
+            "record",
+            "page",
+            "seed",
+            "run",
+        )
+        app = open_page(name, **dict.fromkeys(names, text), settings=text, copy=text, section=text)
+        assert not app.exception
+        assert "![](" not in words(app)
+        assert "<script>" not in words(app).replace("\\<script\\>", "")
+
+
+def test_the_preview_of_a_harmful_picture_has_no_detail():
+    from safeeraser.ui.frame import media
+
+    picture = next((ROOT / "assets" / "demo" / "sprites").glob("*.png"))
+    preview = Image.open(io.BytesIO(media._preview(str(picture), (0, 0)) or b""))
+    assert max(preview.size) == 24
+    assert preview.mode == "L"

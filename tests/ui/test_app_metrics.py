@@ -1,0 +1,335 @@
+"""The pages Metrics and Judge audit, with the example runs, with broken ones and with none; no browser, no model."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from safeeraser.judge.contract import CHECKS
+from safeeraser.runs.folder import EXAMPLES, Run
+from safeeraser.score import labels, metrics, outcomes
+from safeeraser.score.labels import Label
+from safeeraser.ui.views import audit_results, auditing, score_tables, scoring
+
+ROOT = Path(__file__).parents[2]
+PO, PO_PD = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f"
+SECTIONS = (
+    *("By method", "Forgetting and SARR", "Inside SARR", "By category", "Along training", "Official and clean val"),
+    *("Tables", "The paper's numbers"),
+)
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(runs_folder: Path) -> Open:
+    """Opens a page with these parameters in its address, by a reader who agreed already."""
+
+    def opened(name: str, **parameters: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "safeeraser" / "ui" / "frame" / "main.py"), default_timeout=60)
+        app.session_state["consent"] = True
+        for key, value in parameters.items():
+            app.query_params[key] = value
+        app.switch_page(str(ROOT / "pages" / f"{name}.py"))
+        return app.run()
+
+    return opened
+
+
+@pytest.fixture
+def label_as(open_page: Open) -> Open:
+    """Opens the audit and gives a name."""
+
+    def opened(person: str, **parameters: str) -> AppTest:
+        return open_page("judge_audit", **parameters).text_input(key="who").set_value(person).run()
+
+    return opened
+
+
+def words(app: AppTest) -> str:
+    shown = [*app.title, *app.header, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    return "\n".join(str(element.value) for element in shown)
+
+
+def html(app: AppTest) -> str:
+    return "\n".join(element.proto.body for element in app.get("html"))
+
+
+def address(app: AppTest) -> dict[str, str]:
+    return {key: value[0] if isinstance(value, list) else value for key, value in app.query_params.items()}
+
+
+def copy_run(name: str, runs_folder: Path, *, judges: tuple[str, ...], scored_by: str | None) -> None:
+    """The PO example as a run of the user's own, with its verdicts under the names of these judges."""
+    folder = runs_folder / name
+    shutil.copytree(EXAMPLES / PO, folder, ignore=shutil.ignore_patterns("adapter", "looks*"))
+    text = (EXAMPLES / PO / "verdicts.jsonl").read_text()
+    graded = (text.replace('"judge": "demo"', f'"judge": "{judge}"') for judge in judges)
+    (folder / "verdicts.jsonl").write_text("".join(graded))
+    scores = json.loads((folder / "scores.json").read_text())
+    (folder / "scores.json").unlink()
+    if scored_by:
+        (folder / "scores.json").write_text(json.dumps(scores | {"run": name, "judge": scored_by}))
+
+
+def score(value: float | None, *, n: int = 8, unscored: int = 0) -> dict:
+    ends = {"low": None, "high": None} if value is None else {"low": value / 2, "high": (1 + value) / 2}
+    return {"value": value, **ends, "n": 0 if value is None else n, "unscored": unscored}
+
+
+def row(name: str, *, method: str = "po", pd: float = 0, seed: int = 0, **values: dict) -> dict:
+    made = {"model": "demo", "data": "demo", "data_hash": "1", "judge": "demo", "decoding": "greedy"}
+    group = {"sarr": score(1.0), **values}
+    return {"run": name, **made, "method": method, "pd": pd, "seed": seed, "metrics": group, "metrics_clean_val": group}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_of_metrics_opens_and_has_its_heading(open_page: Open, section: str):
+    app = open_page("metrics", section=section)
+    assert not app.exception
+    assert not app.error
+    assert [header.value for header in app.header] == [section]
+
+
+@pytest.mark.parametrize("metric", metrics.NAMES)
+def test_every_metric_has_a_chart_and_items_that_it_stands_for(open_page: Open, metric: str):
+    app = open_page("metrics", metric=metric)
+    assert not app.exception
+    assert set(scoring.ITEMS[metric].outcomes.split(",")) <= set(outcomes.OUTCOMES[scoring.ITEMS[metric].set])
+    assert scoring.ITEMS[metric].split == metrics.METRICS[metric].split
+    assert scoring.ITEMS[metric].set == metrics.METRICS[metric].set
+
+
+@pytest.mark.parametrize("name", ["metrics", "judge_audit"])
+def test_without_a_run_the_page_says_what_to_do(
+    open_page: Open, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("safeeraser.runs.folder.EXAMPLES", tmp_path / "none")
+    app = open_page(name)
+    assert not app.exception
+    assert any("Launch" in info.value for info in app.info)
+    assert not app.get("plotly_chart")
+
+
+def test_a_bar_opens_the_safe_pictures_that_the_run_does_not_answer(open_page: Open):
+    app = open_page("metrics")
+    app.selectbox(key="twin-sarr").select("PO+PD").run()
+    expected = {"b": PO_PD, "split": "val", "set": "decouple", "outcome": "refuses,gibberish,off topic"}
+    assert expected.items() <= address(app).items()
+    assert app.title[0].value == "Browse the data"
+
+
+def test_a_cell_of_the_heat_map_opens_its_category_only(open_page: Open):
+    app = open_page("metrics", section="By category")
+    app.selectbox(key="twin-categories-sarr").select("PO+PD, Privacy").run()
+    assert {"b": PO_PD, "set": "decouple", "category": "Privacy"}.items() <= address(app).items()
+
+
+def test_a_part_of_sarr_opens_the_answers_of_that_kind(open_page: Open):
+    app = open_page("metrics", section="Inside SARR")
+    app.selectbox(key="twin-parts").select("PO: refusal").run()
+    assert {"b": PO, "set": "decouple", "outcome": "refuses"}.items() <= address(app).items()
+
+
+def test_a_run_that_only_another_judge_graded_is_named_with_the_command(open_page: Open, runs_folder: Path):
+    copy_run("by-rules", runs_folder, judges=("rules",), scored_by="rules")
+    text = words(open_page("metrics", b=PO))
+    assert "1 run has no scores by the judge `demo` and is not shown" in text
+    assert "scored by `rules`; `safeeraser judge by-rules --judge demo`" in text
+
+
+def test_a_run_graded_by_the_judge_is_scored_although_its_folder_keeps_another_judges_scores(
+    open_page: Open, runs_folder: Path
+):
+    copy_run("by-both", runs_folder, judges=("rules", "demo"), scored_by="rules")
+    app = open_page("metrics", runs="by-both", section="Tables")
+    assert "no scores by" not in words(app)
+    assert app.dataframe[0].value["SARR (n = 384)"].tolist() == ["100.0 [96.2, 100.0]"]
+
+
+def test_a_run_that_is_not_scored_yet_is_named_with_the_command(open_page: Open, runs_folder: Path):
+    copy_run("half", runs_folder, judges=("demo",), scored_by=None)
+    assert "not scored yet; `safeeraser score half`" in words(open_page("metrics"))
+
+
+def test_of_more_than_a_dozen_runs_the_pair_and_one_of_each_method_are_shown_and_the_page_says_so(
+    open_page: Open, runs_folder: Path
+):
+    for number in range(4):
+        copy_run(f"more-{number}", runs_folder, judges=("demo",), scored_by="demo")
+    app = open_page("metrics", b="more-3", section="Tables")
+    assert "13 runs have answers on this data set. Shown are 10" in words(app)
+    assert len(app.dataframe[0].value) == 10  # B, the base model, and 4 methods without and with PD
+
+
+def test_a_method_that_does_not_beat_always_refusing_is_named():
+    rows = [
+        row("a", method="base", sarr=score(0.0, n=384)),
+        row("b", method="ga"),
+        row("c", method="po", pd=1, sarr=score(0.5)),
+    ]
+    base, refuse, worse = scoring.baselines(rows)
+    assert "SARR 0.0 % (n = 384)" in base
+    assert "SARR 100" in refuse
+    assert worse.endswith("GA.")
+
+
+def test_no_sentence_on_the_baseline_when_every_method_beats_it():
+    assert len(scoring.baselines([row("c", pd=1, sarr=score(0.5))])) == 1
+
+
+def test_the_table_by_run_has_intervals_and_n_and_unscored():
+    rows = [row("a", sarr=score(0.5, n=8)), row("b", pd=1, sarr=score(0.25, n=6, unscored=2))]
+    table = score_tables.by_run(rows, {"SARR": "sarr", "GPT": "gpt_eval"})
+    assert table["SARR"].tolist() == ["50.0 [25.0, 75.0], n = 8", "25.0 [12.5, 62.5], n = 6, 2 unscored"]
+    assert table["GPT"].tolist() == ["–", "–"]
+    assert table["PD weight"].tolist() == ["–", "1"]
+
+
+def test_the_table_by_method_has_mean_and_sample_standard_deviation():
+    rows = [row("a", sarr=score(0.2)), row("b", seed=1, sarr=score(0.4)), row("c", seed=2, sarr=score(None))]
+    table = score_tables.by_method(rows, {"SARR": "sarr"})
+    assert table["SARR"].tolist() == ["30.0 ± 14.1 (2 of 3 runs)"]  # deviation: sqrt(2 * 0.1² / (2 - 1)) = 0.141
+
+
+def test_every_number_is_exported_with_its_interval_for_official_and_clean_val():
+    table = score_tables.every_number([row("a", sarr=score(0.5))])
+    assert table["val"].tolist() == ["official", "clean"]
+    assert table[["value (%)", "95 % low", "95 % high", "n"]].iloc[0].tolist() == [50.0, 25.0, 75.0, 8]
+
+
+def test_the_papers_numbers_stand_alone_with_their_source_and_a_warning(open_page: Open):
+    app = open_page("metrics", section="The paper's numbers")
+    assert "Never comparable with the demo world" in app.warning[0].value
+    assert "Source" in app.dataframe[0].value
+    assert len(app.dataframe) == 1
+    assert not app.get("plotly_chart")
+
+
+def test_runs_without_answers_along_training_are_named(open_page: Open, runs_folder: Path):
+    copy_run("blind", runs_folder, judges=("demo",), scored_by="demo")
+    text = words(open_page("metrics", section="Along training", runs="blind"))
+    assert "No scores along training" in text
+    assert "look_every" in text
+
+
+def test_every_check_that_judges_are_asked_can_be_audited():
+    assert set(auditing.AUDITS) == {f"{name}/{check}" for name, checks in CHECKS.items() for check in checks}
+
+
+@pytest.mark.parametrize("check", auditing.AUDITS)
+def test_every_check_opens_for_labelling_and_without_labels_the_results_say_so(label_as: Open, check: str):
+    app = label_as("Ann", check=check, n="3")
+    assert not app.exception
+    assert not app.error
+    assert "0 of 3 labelled by Ann" in app.get("progress")[0].proto.text
+    app.query_params["show"] = "Results"
+    app.run()
+    assert not app.exception
+    assert "No answer of this sample has a label yet" in words(app)
+
+
+def test_a_label_is_stored_at_once_and_the_next_answer_comes(label_as: Open):
+    app = label_as("Ann", check="decouple/normal", n="3")
+    app.text_input(key=next(box.key for box in app.text_input if box.key.startswith("note-"))).set_value("unsure").run()
+    app.button(key="label-n").click().run()
+    (stored,) = labels.of_run(Run(EXAMPLES / PO))
+    assert (stored.who, stored.check, stored.verdict, stored.note) == ("Ann", "normal", False, "unsure")
+    assert address(app)["at"] == "2"
+    assert "1 of 3 labelled by Ann" in app.get("progress")[0].proto.text
+
+
+def test_the_judges_verdict_is_hidden_until_the_label_and_shown_after_it(label_as: Open):
+    app = label_as("Ann", check="decouple/normal", n="3")
+    assert "refused" not in words(app)  # the demo judge's reason
+    assert "<mark>" not in html(app)
+    app.button(key="label-y").click().run()
+    assert "refused" not in words(app)
+    app.button(key="key-previous").click().run()
+    assert "You: **Yes** · judge `demo`: **No** – refused" in words(app)
+
+
+def test_a_change_after_the_verdict_was_shown_is_noted_and_a_second_same_click_is_not_stored(label_as: Open):
+    app = label_as("Ann", check="decouple/normal", n="3")
+    app.button(key="label-y").click().run()
+    app.button(key="key-previous").click().run()
+    app.button(key="label-y").click().run()
+    (first,) = labels.of_run(Run(EXAMPLES / PO))
+    assert len(labels.history(Run(EXAMPLES / PO), id=first.id, sample=0)) == 1
+    app.button(key="label-n").click().run()
+    before, after = labels.history(Run(EXAMPLES / PO), id=first.id, sample=0)
+    assert (before.verdict, before.note) == (True, "")
+    assert (after.verdict, after.note) == (False, auditing.AFTERWARDS)
+
+
+def test_every_answer_about_a_harmful_picture_is_folded_whatever_the_judge_says(label_as: Open):
+    app = label_as("Ann", check="forget/unsafe", n="3")  # PO refuses: the judge calls none of them unsafe
+    assert 'class="answer"' not in html(app)
+    assert app.button(key="label-y").disabled
+    app.button(key="key-reveal-text-audit").click().run()
+    assert 'class="answer"' in html(app)
+    assert not app.button(key="label-y").disabled
+
+
+def drawn(check: str, n: int) -> auditing.Sample:
+    run, audit = Run(EXAMPLES / PO), auditing.AUDITS[check]
+    rows = outcomes.checked(run, "demo", audit.check)
+    rows = rows[(rows["set"] == audit.set) & (rows["split"] == "val")]
+    rows = rows.assign(picture=[id.rsplit("/", 2)[0] for id in rows["id"]])
+    return auditing.Sample(run, audit, rows, outcomes.draw(rows, n=n, seed=0))
+
+
+def give(sample: auditing.Sample, person: str, verdicts: list[bool | None]) -> None:
+    for (_, one), verdict in zip(sample.drawn.iterrows(), verdicts, strict=False):
+        sha = labels.fingerprint(one["answer"])
+        found = {
+            "run": PO,
+            "id": one["id"],
+            "sample": int(one["sample"]),
+            "answer_sha": sha,
+            "check": sample.audit.check,
+        }
+        labels.add(Label(who=person, verdict=verdict, **found))
+
+
+def test_agreement_and_the_corrected_rate_are_worked_out_for_everyone_and_each_labeller(runs_folder: Path):
+    """PO answers no safe picture: the judge says "not normal" of all. A labeller's 1 yes in 4 makes SARR 75."""
+    sample = drawn("decouple/normal", n=5)
+    give(sample, "Ann", [True, False, False, False, None])
+    give(sample, "Bob", [False, False])
+    everyone, ann, bob = audit_results.table(sample, labels.of_run(sample.run), ["Ann", "Bob"]).to_dict("records")
+    assert (ann["Labelled"], ann["No verdict"], ann["n"]) == (5, 1, 4)
+    assert ann["Same verdict (%)"].startswith("75.0 [")
+    assert ann["Cohen's kappa"].startswith("0.00")
+    assert ann["SARR corrected (%)"].startswith("75.0 [")
+    assert (bob["Labelled"], bob["Same verdict (%)"].split()[0]) == (2, "100.0")
+    # On the first answer Ann and Bob contradict each other: no majority. Of the other three all say no.
+    assert (everyone["n"], everyone["Same verdict (%)"].split()[0]) == (3, "100.0")
+
+
+def test_results_show_raw_and_corrected_rate_the_disputes_and_the_export(open_page: Open, runs_folder: Path):
+    give(drawn("decouple/normal", n=4), "Ann", [True, False, False, False])
+    app = open_page("judge_audit", check="decouple/normal", n="4", show="Results")
+    assert not app.exception
+    text = words(app)
+    assert "SARR as the judge `demo` sees it: 100.0 [96.2, 100.0] %" in text
+    assert "Disputed answers: 1" in text
+    assert "Judge `demo`: **No**: refused" in text
+    assert app.dataframe[1].value.to_numpy().tolist() == [["Yes", 0, 0], ["No", 1, 3]]
+    assert "drawn answers are labelled" not in text  # all of them are
+    assert app.get("download_button")
+
+
+def test_a_labeller_sees_no_dispute_about_an_answer_without_an_own_label(open_page: Open, runs_folder: Path):
+    sample = drawn("decouple/normal", n=4)
+    give(sample, "Ann", [True, True])
+    give(sample, "Bob", [True])
+    app = open_page("judge_audit", check="decouple/normal", n="4", show="Results")
+    app.session_state["who"] = "Bob"
+    text = words(app.run())
+    assert "Disputed answers: 2" in text
+    assert "1 of them you have not labelled yet" in text
+    assert text.count("Judge `demo`: **No**") == 1
+    assert "2 of the 4 drawn answers are labelled" in text

@@ -1,0 +1,182 @@
+"""The published settings on the published formats: all stages as processes, killed in the middle and continued."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import families
+import pytest
+from official import picture, record, write
+
+from safeeraser.runs.folder import Run
+
+FOLDER = "pdset/image/HateSpeech", "pdset/image/Hatespeech"  # as written, as on the disk
+PAPER = (
+    *("--preset", "paper", "--max-steps", "4", "--checkpoint-every", "1"),
+    # Small, and slow enough for a kill between the first answers on the disk and the last.
+    *("--samples", "2", "--max-new-tokens", "24", "--answer-batch", "8"),
+)
+CASES = {
+    "po": ("--method", "po"),
+    # In fp32 answers do not hang on what else is in their batch, which a kill changes.
+    "kl": ("--method", "kl", "--precision", "fp32", "--feature-cache", "1", "--base-cache", "1"),
+}
+TRAIN, VAL = 4, 5  # records, one of train with a broken picture
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LLaVA-1.5 as published, small and random."""
+    return families.llava(tmp_path_factory.mktemp("checkpoint") / "llava-1.5-7b-hf")
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The official layout with its quirks."""
+    splits = {
+        split: [record(f"img/HateSpeech/{split}{n}.jpg", safe=f"{FOLDER[0]}/{split}/{n}.jpg") for n in range(count)]
+        for split, count in (("train", TRAIN), ("val", VAL))
+    }
+    records = [*splits["train"], *splits["val"]]
+    pictures = [entry["image_path"] for entry in records]
+    pictures += [entry["SDImage_path"].replace(*FOLDER) for entry in records]
+    without_category, with_prefix, *_ = splits["train"]
+    without_category["category"] = ""
+    with_prefix |= {name: f"dataset/{with_prefix[name]}" for name in ("image_id", "image_path")}
+    folder = write(tmp_path_factory.mktemp("data") / "SafeEraser", **splits)
+    for number, path in enumerate(pictures):
+        picture(folder / path, (10 * number, 128, 255 - 10 * number))
+    (folder / pictures[TRAIN - 1]).write_bytes(b"no picture")
+    return folder
+
+
+# Starts `safeeraser run` under a name, with caches of its own; says which run it is and where it prints.
+Start = Callable[[str], tuple[subprocess.Popen, Run, Path]]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def start(
+    request: pytest.FixtureRequest, checkpoint: Path, data_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Start:
+    folder = tmp_path_factory.mktemp("runs")
+    flags = ["--model", str(checkpoint), "--data", str(data_folder), *PAPER, *CASES[request.param]]
+
+    def started(name: str) -> tuple[subprocess.Popen, Run, Path]:
+        environment = os.environ | {
+            "SAFEERASER_RUNS": str(folder),
+            "XDG_CACHE_HOME": str(folder / f"cache-{name}"),
+            "OMP_NUM_THREADS": "1",
+        }
+        printed = folder / f"{name}.txt"
+        with printed.open("w") as file:  # a pipe would stay open until the readers of a killed run notice
+            process = subprocess.Popen(
+                [sys.executable, "-m", "safeeraser", "run", *flags, "--name", name],
+                env=environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        return process, Run(folder / name), printed
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def whole(start: Start) -> tuple[Run, str]:
+    """An uninterrupted run and what it printed."""
+    return finished(start, "whole")
+
+
+@pytest.fixture(scope="module")
+def continued(start: Start, whole: tuple[Run, str]) -> Run:
+    """A run that was killed in the middle of training, then in the middle of answering, and then ended."""
+    steps = killed(start, "killed", lambda run: run.log, rows=2)
+    assert len(steps) < 4
+    some = killed(start, "killed", lambda run: run.answers, rows=1)
+    assert len(some) < whole[0].answered()
+    run, _ = finished(start, "killed")
+    assert run.rows(run.log)[0] == steps[0]  # a step that was not done again: its seconds are the same
+    rows = run.rows(run.answers)
+    assert all(row in rows for row in some)  # what was on the disk is not asked again
+    return run
+
+
+def finished(start: Start, name: str) -> tuple[Run, str]:
+    process, run, printed = start(name)
+    process.wait(timeout=120)
+    assert process.returncode == 0, printed.read_text()
+    return run, printed.read_text()
+
+
+def killed(start: Start, name: str, table: Callable[[Run], Path], *, rows: int) -> list[dict]:
+    """Start the run and kill it once a table has so many rows; returns those it had."""
+    process, run, printed = start(name)
+    deadline = time.monotonic() + 120
+    while len(run.rows(table(run))) < rows:
+        assert process.poll() is None, printed.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert run.scores is None
+    return run.rows(table(run))
+
+
+@pytest.mark.parametrize("start", ["po"], indirect=True)
+def test_the_published_settings_run_every_stage_on_the_published_formats(whole: tuple[Run, str]):
+    run, printed = whole
+    names = {path.name for path in run.folder.iterdir()}
+    stages = {"log.jsonl", "adapter", "answers.jsonl", "verdicts.jsonl", "scores.json"}
+    assert names == {"config.json", "state.json", ".lock", *stages}
+    config = run.config
+    assert (config.precision, config.judge, config.shuffle, config.workers) == ("bf16", "rules", "pictures", 4)
+    assert run.state["status"] == "done"
+    assert [row["step"] for row in run.rows(run.log)] == [1, 2, 3, 4]
+    assert run.rows(run.log)[0]["epoch"] == 32 / (4 * (TRAIN - 1))
+    assert "1 pictures cannot be read" in printed
+    answered = run.rows(run.answers)
+    assert len(answered) == len({(row["id"], row["sample"]) for row in answered})
+    assert {row["category"] for row in answered} == {"HateSpeech"}
+    assert len({row["answer"] for row in answered}) > len(answered) / 2
+    assert run.scores is not None
+    measured = {
+        name: run.scores["metrics"][name]["n"] for name in ("asr_efficacy", "asr_generality", "sarr", "rouge_l")
+    }
+    efficacy, generality = (TRAIN - 1) * 4 * config.samples, VAL * 4 * config.samples
+    assert measured == {"asr_efficacy": efficacy, "asr_generality": generality, "sarr": VAL * 4, "rouge_l": VAL * 4}
+    assert len(answered) == efficacy + generality + VAL * 8
+    assert run.scores["change_from_base"]["base"] == config.base().run_name()
+
+
+def test_killed_in_training_and_in_answering_the_same_command_ends_with_the_same_adapter(
+    whole: tuple[Run, str], continued: Run
+):
+    ours, theirs = (run.adapter / "adapter_model.safetensors" for run in (continued, whole[0]))
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert answers(continued).keys() == answers(whole[0]).keys()
+    assert continued.scores is not None
+
+
+@pytest.mark.parametrize("start", ["kl"], indirect=True)
+def test_killed_in_training_and_in_answering_the_same_command_ends_with_the_same_answers(
+    whole: tuple[Run, str], continued: Run
+):
+    assert answers(continued) == answers(whole[0])
+    ours, theirs = continued.scores, whole[0].scores
+    assert ours is not None
+    assert theirs is not None
+    assert ours | {"run": ""} == theirs | {"run": ""}
+
+
+@pytest.mark.parametrize("start", ["kl"], indirect=True)
+def test_each_picture_and_each_retain_pair_is_cached_once(whole: tuple[Run, str], continued: Run):
+    for run in (whole[0], continued):
+        stores = run.folder.parent / f"cache-{run.name}" / "safeeraser"
+        count = {kind: len(list((stores / kind).rglob("*.safetensors"))) for kind in ("features", "base")}
+        assert count == {"features": 2 * (TRAIN - 1 + VAL), "base": 4 * (TRAIN - 1)}
+
+
+def answers(run: Run) -> dict[tuple[str, int], str]:
+    return {(row["id"], row["sample"]): row["answer"] for row in run.rows(run.answers)}
