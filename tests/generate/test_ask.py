@@ -279,7 +279,7 @@ def test_a_worker_that_is_killed_is_an_error_that_says_so(base: Run):
 ASKING = """
 import threading, time
 from pathlib import Path
-from safeeraser.ask import Asker
+from safeeraser.generate.ask import Asker
 
 asker = Asker()
 asking = dict(runs=["before"], picture=Path("no.png"), question="Why?")

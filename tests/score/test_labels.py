@@ -98,7 +98,7 @@ def test_the_export_holds_every_label_in_order():
 WRITER = """
 import sys, time
 from pathlib import Path
-from safeeraser import labels
+from safeeraser.score import labels
 Path(sys.argv[2], sys.argv[1]).touch()
 while len(list(Path(sys.argv[2]).iterdir())) < 3:
     time.sleep(0.001)

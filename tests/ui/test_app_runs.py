@@ -26,7 +26,7 @@ def opened(page: str, **address: str) -> AppTest:
     app.session_state["consent"] = True
     for name, value in address.items():
         app.query_params[name] = value
-    app.switch_page(f"../../pages/{page}.py").run()
+    app.switch_page(f"../../../pages/{page}.py").run()
     assert not app.exception, app.exception
     return app
 
