@@ -30,7 +30,12 @@ _ADVICE = {
 
 
 class FileError(SafeEraserError):
-    """A file cannot be written or read; the message names it and says what to do."""
+    """A file cannot be written or read; the message names it and says what to do. reason: in the system's words."""
+
+    def __init__(self, path: Path, act: str, error: OSError) -> None:
+        self.reason = error.strerror or str(error)
+        advice = _ADVICE.get(error.errno or 0, "Check the disk and the folder's permissions.")
+        super().__init__(f"{path} cannot be {act}: {self.reason}. {advice}")
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -134,8 +139,7 @@ def explained(path: Path, act: str = "written") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "Check the disk and the folder's permissions.")
-        raise FileError(f"{path} cannot be {act}: {error.strerror or error}. {advice}") from error
+        raise FileError(path, act, error) from error
 
 
 @contextmanager

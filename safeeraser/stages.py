@@ -5,13 +5,14 @@ libraries are imported only by the stages that need them.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safeeraser import losses
 from safeeraser.config import BASE, RunConfig
+from safeeraser.data.rows import AnswerRow, LookRow, LookVerdictRow, ScoreRow, Stage, Status, VerdictRow
 from safeeraser.data.source import Source
 from safeeraser.demo import world
 from safeeraser.generate.questions import questions
@@ -20,6 +21,8 @@ from safeeraser.runs import processes
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
 from safeeraser.score import metrics
+
+Look = TypeVar("Look", LookRow, LookVerdictRow)
 
 
 def open_run(
@@ -30,7 +33,7 @@ def open_run(
     return Run.create(config, data_hash=source.hash, name=name, force=force, imported=imported)
 
 
-def run_all(run: Run, source: Source, progress: Reporter | None = None) -> dict[str, Any]:
+def run_all(run: Run, source: Source, progress: Reporter | None = None) -> ScoreRow:
     """Every stage of a run that is not done yet; returns its score row."""
     if run.config.trains:
         unlearn(run, source, progress)
@@ -51,6 +54,7 @@ def unlearn(run: Run, source: Source, progress: Reporter | None = None) -> None:
     if run.answers_imported:
         raise RunError(f"{run.name} was imported: there is nothing to train")
     if run.adapter.exists():
+        run.drop_checkpoints()  # a kill may have come between the two
         return
     from safeeraser.unlearn.train import train
 
@@ -89,15 +93,17 @@ def _grade(run: Run, source: Source, grader: contract.Judge, *, answers: Path, v
     if not missing:
         return
     steps = [{"step": row["step"]} if "step" in row else {} for row in missing for _ in contract.CHECKS[row["set"]]]
-    rows = (step | row for step, row in zip(steps, grading.grade(grader, source.items, missing), strict=True))
+    rows: Iterator[dict[str, Any]] = (
+        {**step, **row} for step, row in zip(steps, grading.grade(grader, source.items, missing), strict=True)
+    )
     run.append(verdicts, (row for row in rows if _check(row, row["check"]) not in done))
 
 
-def _check(row: dict, check: str) -> tuple[int | None, str, int, str]:
+def _check(row: Mapping[str, Any], check: str) -> tuple[int | None, str, int, str]:
     return row.get("step"), row["id"], row["sample"], check
 
 
-def score(run: Run, source: Source, judge: str) -> dict[str, Any]:
+def score(run: Run, source: Source, judge: str) -> ScoreRow:
     """The run's score row by one judge."""
     config = run.config
     answers, verdicts = run.rows(run.answers), _verdicts(run, judge)
@@ -132,7 +138,7 @@ def looks(run: Run, source: Source, judge: str) -> list[dict[str, Any]]:
     answers = _by_step(run.rows(run.looks))
     verdicts = _by_step(_verdicts(run, judge, run.looks_verdicts))
     asked = {(row["id"], row["sample"]) for rows in answers.values() for row in rows}
-    base = _base(run)
+    base = run.base
     answers[0] = [row for row in base.rows(base.answers) if (row["id"], row["sample"]) in asked]
     verdicts[0] = [row for row in _verdicts(base, judge) if (row["id"], row["sample"]) in asked]
     scores = {
@@ -148,8 +154,8 @@ def looks(run: Run, source: Source, judge: str) -> list[dict[str, Any]]:
     ]
 
 
-def _by_step(rows: list[dict]) -> dict[int, list[dict]]:
-    found: dict[int, list[dict]] = {}
+def _by_step(rows: list[Look]) -> dict[int, list[Look]]:
+    found: dict[int, list[Look]] = {}
     for row in rows:
         found.setdefault(row["step"], []).append(row)
     return found
@@ -168,7 +174,7 @@ def unfinished(run: Run, source: Source) -> str | None:
     return None
 
 
-def finish(run: Run, row: dict[str, Any]) -> None:
+def finish(run: Run, row: ScoreRow) -> None:
     """Write the run's score row: with it the run is done."""
     with _working(run, "score", after="done"):
         run.save_scores(row)
@@ -181,7 +187,7 @@ def pd_weight(config: RunConfig) -> float:
     return losses.METHODS[config.method].pd_weight if config.pd_weight is None else config.pd_weight
 
 
-def decoding(config: RunConfig, answers: list[dict]) -> str:
+def decoding(config: RunConfig, answers: list[AnswerRow]) -> str:
     """How the answers were decoded, in words; who gave them, where it was not the run's own model in this process."""
     how = f"sampled, T={config.temperature:g}, top_p={config.top_p:g}" if config.temperature else "greedy"
     by = Counter(row["engine"] for row in answers if "engine" in row)
@@ -190,20 +196,15 @@ def decoding(config: RunConfig, answers: list[dict]) -> str:
     return ", ".join([how, f"at most {config.max_new_tokens} tokens", *given])
 
 
-def _change(run: Run, source: Source, judge: str, verdicts: list[dict]) -> dict[str, Any] | None:
+def _change(run: Run, source: Source, judge: str, verdicts: list[VerdictRow]) -> dict[str, Any] | None:
     """What changed against the base model's run, None when there is none to compare with."""
-    base = _base(run)
+    base = run.base
     if not run.config.trains or not base.verdicts.exists():
         return None
     return {"base": base.name} | metrics.changes(base=_verdicts(base, judge), run=verdicts, items=source.items)
 
 
-def _base(run: Run) -> Run:
-    """The base model's run that this run is compared with; its folder may not be there."""
-    return Run(run.folder.parent / run.config.base().run_name())
-
-
-def _verdicts(run: Run, judge: str, table: Path | None = None) -> list[dict]:
+def _verdicts(run: Run, judge: str, table: Path | None = None) -> list[Any]:
     return [row for row in run.rows(table or run.verdicts) if row["judge"] == judge]
 
 
@@ -215,20 +216,20 @@ def check_judge(name: str, source: Source) -> None:
 
 
 @contextmanager
-def _working(run: Run, stage: str, *, after: str = "ready") -> Iterator[None]:
+def _working(run: Run, stage: Stage, *, after: Status = "ready") -> Iterator[None]:
     """Hold the run while a stage works on it, and leave a truthful state behind, also when it fails.
 
     after: the state of a stage that ended well; a run that was done stays done.
     """
     with run.lock():
-        before = run.state["status"]
+        was_done = run.done
         run.set_state("running", stage=stage)
         try:
             yield
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             message = str(error) or type(error).__name__
-            reached = {key: value for key, value in run.state.items() if key in ("step", "steps")}
+            reached = {key: value for key, value in (run.state or {}).items() if key in ("step", "steps")}
             run.set_state("interrupted" if stopped else "failed", stage=stage, message=message, **reached)
             raise
-        run.set_state("done" if before == "done" else after, stage=stage)
+        run.set_state("done" if was_done else after, stage=stage)

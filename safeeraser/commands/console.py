@@ -1,6 +1,7 @@
 """Where commands speak: results on `out`, everything else on `err`. Text is text: no name is read as markup."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from safeeraser.data.rows import ScoreRow
 from safeeraser.runs import processes
 
 _PLAIN: dict[str, Any] = {"markup": False, "highlight": False}
@@ -29,7 +31,7 @@ def table(*columns: str) -> Table:
     return made
 
 
-def show_scores(rows: list[dict[str, Any]], form: str = "text", output: Path | None = None) -> None:
+def show_scores(rows: Sequence[ScoreRow], form: str = "text", output: Path | None = None) -> None:
     """Print the tables of score rows, or write them to a file; form: text, markdown or csv."""
     from safeeraser.score import tables  # large
 

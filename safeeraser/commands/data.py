@@ -55,5 +55,5 @@ def _import(options: argparse.Namespace) -> None:
         if run.rows(run.answers):
             raise RunError(f"{run.folder} has answers already; choose another --name or add --force")
         run.append(run.answers, rows)
-    run.set_state("ready", stage="generate")
+        run.set_state("ready", stage="generate")
     say(f"answers: {run.answers} ({len(rows)} rows); next: safeeraser judge {run.name}")

@@ -8,6 +8,7 @@ from rich.progress import track
 from safeeraser import stages
 from safeeraser.commands import flags
 from safeeraser.commands.console import err
+from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run, RunError
@@ -33,11 +34,11 @@ def source_of(run: Run) -> Source:
     return found
 
 
-def finish(run: Run, source: Source) -> dict[str, Any]:
+def finish(run: Run, source: Source) -> ScoreRow:
     """The run's score row: read if it is finished, computed if not."""
-    if run.scores is not None and run.state["status"] == "done":
+    if run.done and (scores := run.scores):
         err.print(f"{run.name}: finished already")
-        return run.scores
+        return scores
     err.print(f"{run.name}: {run.folder}")
     if broken := source.readable[1]:
         err.print(

@@ -18,6 +18,7 @@ import psutil
 
 from safeeraser.config import RunConfig
 from safeeraser.runs import jobs, watching
+from safeeraser.runs.contents import Launched
 from safeeraser.runs.folder import Run, identity, root
 
 POLL = 0.5  # seconds between looks at the queue
@@ -48,15 +49,15 @@ def _stop(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _work(run: Run, launched: dict[str, Any]) -> int:
+def _work(run: Run, launched: Launched) -> int:
     """Make the base model's run if it is missing, then this one. Runs on two devices may need the same base."""
     from safeeraser import cli
 
     config = RunConfig(**launched["config"])
-    base = Run(root() / config.base().run_name())
+    base = run.beside(config.base())
     commands = [launched["command"]]
     with _held(run, root() / f".{base.name}.lock", may=lambda: not _taken(base)):
-        if config.trains and watching.state_of(base).get("status") != "done":
+        if config.trains and not watching.done(base):
             commands.insert(0, jobs.command(config.base()))
         status = _call(cli.main, commands[0])
     return status or (_call(cli.main, commands[1]) if commands[1:] else 0)
@@ -105,7 +106,7 @@ def _ours(run: Run) -> bool:
     return (watching.launch_of(run).get("process") or {}).get("pid") == os.getpid()
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def _facts(run: Run) -> Launched:
     facts = run.launched
     assert facts is not None, f"{run.job} is missing: this process was not started by a launch"
     return facts

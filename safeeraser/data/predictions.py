@@ -6,17 +6,17 @@ of the stored `sd_response` and `Prediction`. The script samples without a seed,
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from safeeraser.data.entries import Entry, Notes, read_entries
 from safeeraser.data.official import RETAIN_FIELDS, distinct, image_id_of
 from safeeraser.data.records import VQA, DataError, Dataset, Record, SetName, Split
+from safeeraser.data.rows import AnswerRow
 
 SAMPLES = ("model_response1", "model_response2", "model_response3")
 _NAMED = 5  # a message names the first few rows that join nothing and counts the others
 
 
-def read(file: Path, dataset: Dataset, *, split: Split | None = None) -> list[dict[str, Any]]:
+def read(file: Path, dataset: Dataset, *, split: Split | None = None) -> list[AnswerRow]:
     """The answer rows of a prediction file: id, set, split, category, sample, seed, answer.
 
     A row joins the data set by image_id and place in the record, and only where the question there is the same text.
@@ -48,11 +48,11 @@ def _complaint(file: Path, split: Split, unjoined: Sequence[str]) -> str:
     )
 
 
-def _join(entries: Sequence[Entry], dataset: Dataset, split: Split) -> tuple[list[dict[str, Any]], list[str]]:
+def _join(entries: Sequence[Entry], dataset: Dataset, split: Split) -> tuple[list[AnswerRow], list[str]]:
     """The rows that join this split, and a description of each answer that does not."""
     left = {record.image_id: record for record in (dataset.train if split == "train" else dataset.val)}
     known = set(left)
-    rows: list[dict[str, Any]] = []
+    rows: list[AnswerRow] = []
     unjoined: list[str] = []
     for entry in entries:
         record = _partner(entry, left, known)
@@ -103,7 +103,7 @@ def _answers(entry: Entry) -> Iterator[tuple[SetName, int, str, int, str]]:
             yield "retain", k, pair.text("Question"), 0, pair.text("Prediction")
 
 
-def _row(pair: VQA, sample: int, answer: str) -> dict[str, Any]:
+def _row(pair: VQA, sample: int, answer: str) -> AnswerRow:
     return {
         "id": pair.id,
         "set": pair.set,

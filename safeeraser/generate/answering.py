@@ -9,6 +9,7 @@ from torch import Tensor
 
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
+from safeeraser.data.rows import AnswerRow
 from safeeraser.generate import decode, sampling
 from safeeraser.generate.questions import Question, questions
 from safeeraser.models import adapter, checks, features, loading
@@ -85,10 +86,10 @@ def answers(
     return decode.answers(model, encoder, asked, config, workers=workers)
 
 
-def answer_row(question: Question, text: str, config: RunConfig, engine: Any = None) -> dict[str, Any]:
+def answer_row(question: Question, text: str, config: RunConfig, engine: Any = None) -> AnswerRow:
     """A row of `answers.jsonl`."""
     item, note = question.item, getattr(engine, "note", "")
-    return {
+    row: AnswerRow = {
         "id": item.id,
         "set": item.set,
         "split": item.split,
@@ -96,7 +97,8 @@ def answer_row(question: Question, text: str, config: RunConfig, engine: Any = N
         "sample": question.sample,
         "seed": config.seed,
         "answer": text,
-    } | ({"engine": note} if note else {})
+    }
+    return {**row, "engine": note} if note else row
 
 
 def share(asked: Sequence[Question], *, process: int, count: int) -> list[Question]:

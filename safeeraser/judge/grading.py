@@ -6,6 +6,7 @@ Not covered: turning verdicts into scores (`score/metrics.py`).
 from collections.abc import Iterable, Iterator, Mapping
 
 from safeeraser.data.records import VQA, DataError
+from safeeraser.data.rows import AnswerRow, VerdictRow
 from safeeraser.judge.contract import CHECKS, Judge, JudgeError, UndecidedError, Verdict
 from safeeraser.judge.demo import DemoJudge
 from safeeraser.judge.rules import RulesJudge
@@ -33,7 +34,7 @@ def self_test(judge: Judge) -> None:
             )
 
 
-def grade(judge: Judge, items: Mapping[str, VQA], answers: Iterable[dict]) -> Iterator[dict]:
+def grade(judge: Judge, items: Mapping[str, VQA], answers: Iterable[AnswerRow]) -> Iterator[VerdictRow]:
     """One verdict row for every answer row and every check of its set, in the order of the answers.
 
     The self-test runs now, not at the first row. Raises JudgeError if it fails, DataError for an answer whose item the
@@ -43,7 +44,7 @@ def grade(judge: Judge, items: Mapping[str, VQA], answers: Iterable[dict]) -> It
     return (_row(judge, check, item, row) for item, row in join(items, answers) for check in CHECKS[item.set])
 
 
-def join(items: Mapping[str, VQA], answers: Iterable[dict]) -> Iterator[tuple[VQA, dict]]:
+def join(items: Mapping[str, VQA], answers: Iterable[AnswerRow]) -> Iterator[tuple[VQA, AnswerRow]]:
     """Each answer row with the item it answers, by id. Raises DataError for an id the data set does not have."""
     for row in answers:
         if row["id"] not in items:
@@ -51,7 +52,7 @@ def join(items: Mapping[str, VQA], answers: Iterable[dict]) -> Iterator[tuple[VQ
         yield items[row["id"]], row
 
 
-def _row(judge: Judge, check: str, item: VQA, row: dict) -> dict:
+def _row(judge: Judge, check: str, item: VQA, row: AnswerRow) -> VerdictRow:
     said = _ask(judge, check, item, row["answer"])
     return {
         "id": row["id"],

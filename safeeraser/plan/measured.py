@@ -16,9 +16,8 @@ from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.data.source import Source
 from safeeraser.generate.questions import questions
-from safeeraser.runs import folder as runs
 from safeeraser.runs import jobs, watching
-from safeeraser.runs.folder import Run, RunError
+from safeeraser.runs.folder import Run, RunError, every, root
 
 # What decides how much memory a training step needs, beside the model.
 _STEP_SIZE = ("device", "precision", "batch_size", "max_length", "lora_rank", "train_projector", "method", "pd")
@@ -108,7 +107,7 @@ def launch_dry_run(config: RunConfig, device: str | None = None) -> str:
 
 
 def _status(name: str) -> str | None:
-    run = Run(runs.root() / name)
+    run = Run(root() / name)
     return watching.describe(run).status if watching.is_run(run) else None
 
 
@@ -186,7 +185,7 @@ def _measured(config: RunConfig, fits: Callable[[Run], bool], alike: tuple[str, 
 
 
 def _of_model(model: str) -> Iterator[Run]:
-    for run in runs.every():
+    for run in every():
         with suppress(RunError):  # of another version: it cannot be compared
             if run.config.model == model and not run.facts["imported"]:
                 yield run

@@ -1,11 +1,12 @@
 """A run is a folder. This is the only module that knows the file names inside it.
 
-When several processes work on a run, the main one alone writes (`processes.py`).
+When several processes work on a run, the main one alone writes (`processes.py`). A file that is damaged is a
+`DamagedError`, whoever reads it.
 
 Files: config.json, state.json, log.jsonl, adapter/, checkpoints/step-N/, answers.jsonl, verdicts.jsonl, scores.json;
 looks.jsonl and looks-verdicts.jsonl (answers along training); job.json, log.txt and cancel (a run that was launched).
-Not covered: what the stages write into them (`unlearn/train.py`, `generate/answering.py`, `judge/`, `score/metrics.py`,
-`jobs.py`).
+Not covered: what the stages write into them (`unlearn/train.py`, `generate/answering.py`, `judge/`,
+`score/metrics.py`, `jobs.py`), and what makes a file's content whole (`contents.py`).
 """
 
 import fcntl
@@ -15,7 +16,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -24,22 +25,45 @@ from typing import IO, Any
 import psutil
 from pydantic import ValidationError
 
+from safeeraser import files
 from safeeraser.assets import ASSETS
 from safeeraser.config import RunConfig
-from safeeraser.errors import SafeEraserError
-from safeeraser.runs import processes
+from safeeraser.data.rows import ScoreRow, Stage, Status
+from safeeraser.runs import contents, processes
+from safeeraser.runs.contents import DamagedError, Facts, Launched, RunError, State
 
 LIBRARIES = ("safeeraser", "torch", "transformers", "peft", "accelerate")
 EXAMPLES = ASSETS / "demo" / "runs"
-
-
-class RunError(SafeEraserError):
-    """A run folder cannot be used; the message names the file and says what to do."""
+LONGEST_NAME = 200  # bytes; a file system takes 255, and some are needed for the marks of a folder in the making
 
 
 def root() -> Path:
     """The folder of runs: SAFEERASER_RUNS, else `runs` in the current folder."""
     return Path(os.environ.get("SAFEERASER_RUNS") or "runs")
+
+
+def check_name(name: str, *, flag: str = "--name") -> None:
+    """Raise RunError unless a run may be called this; flag: what the user gave, for the message."""
+    if wrong := _wrong_name(name):
+        raise RunError(f"{flag} {name[:80]}: {wrong}")
+
+
+def is_name(name: str) -> bool:
+    """Whether a run may be called this."""
+    return _wrong_name(name) is None
+
+
+def _wrong_name(name: str) -> str | None:
+    """What is wrong with a name for a run, None for a good one."""
+    if not name or set(name) & {"/", "\\"} or name in (".", ".."):
+        return "must be a plain name, without folders"
+    if name[0] in ".-":
+        return "must not start with a dot or a dash"
+    if not name.isprintable():
+        return "must not hold control characters"
+    if len(name.encode("utf-8", errors="replace")) > LONGEST_NAME:
+        return f"must be at most {LONGEST_NAME} bytes long"
+    return None
 
 
 class Run:
@@ -48,6 +72,9 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
+        self.config_file = folder / "config.json"
+        self.state_file = folder / "state.json"
+        self.scores_file = folder / "scores.json"
         self.adapter = folder / "adapter"
         self.checkpoints = folder / "checkpoints"
         self.log = folder / "log.jsonl"
@@ -58,6 +85,13 @@ class Run:
         self.job = folder / "job.json"
         self.log_text = folder / "log.txt"
         self.cancel = folder / "cancel"
+        self.lock_file = folder / ".lock"
+
+    @classmethod
+    def of(cls, config: RunConfig, *, name: str | None = None) -> "Run":
+        """The user's run of this config, be it there or not; name: of the user's own. Raises RunError for a bad one."""
+        check_name(name or config.run_name(), flag="--name" if name is not None else "the run's name")
+        return cls(root() / (name or config.run_name()))
 
     @classmethod
     def create(
@@ -74,54 +108,72 @@ class Run:
         name: a folder name of the user's own. force: throw an existing run of that name away first. imported: the file
         that the answers come from, for a run that this project did not make.
         """
-        if name is not None and (Path(name).name != name or name == ".."):
-            raise RunError(f"--name {name}: must be a plain name, without folders")
-        run = cls(root() / (name or config.run_name()))
+        run = cls.of(config, name=name)
         with processes.main_first():
             run._open(config, data_hash=data_hash, force=force and processes.is_main(), imported=imported)
         return run
 
+    def check(self, config: RunConfig, *, data_hash: str, imported: str | None = None) -> None:
+        """Raise RunError unless the folder is free for this run or holds it already. Writes nothing."""
+        if not self.config_file.exists():
+            self.check_free()
+        elif self.config != config or self.facts["imported"] != imported:
+            raise RunError(f"{self.folder} holds a run with other settings; choose another --name or add --force")
+        elif self.facts["data_hash"] != data_hash:
+            raise RunError(
+                f"{self.folder} was made on other data than {config.data} holds now; add --force or a --name"
+            )
+
     def _open(self, config: RunConfig, *, data_hash: str, force: bool, imported: str | None) -> None:
-        """Make the folder, or check that the one which is there holds this self."""
-        file = self.folder / "config.json"
-        if force and file.exists():
+        """Make the folder, or check that the one which is there holds this run."""
+        if force and self.config_file.exists():
             self.delete()
-        if file.exists():
-            if self.config != config or self.facts.get("imported") != imported:
-                raise RunError(f"{self.folder} holds a run with other settings; choose another --name or add --force")
-            if self.facts["data_hash"] != data_hash:
-                raise RunError(
-                    f"{self.folder} was made on other data than {config.data} holds now; add --force or a --name"
-                )
+        self.check(config, data_hash=data_hash, imported=imported)
+        if self.config_file.exists():
             return
-        self.check_free()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        facts = {"config": config.model_dump(), **_origin(), "data_hash": data_hash, "imported": imported}
-        _write(file, facts)
-        self.set_state("created")
+        with files.explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with self.lock():
+            facts = {"config": config.model_dump(), **_origin(), "data_hash": data_hash, "imported": imported}
+            self.set_state("created")  # before the config, which makes the folder a run
+            _write(self.config_file, facts)
 
     def check_free(self) -> None:
-        """Raise RunError if the folder holds files of somebody else; those of a launch are there before its run."""
-        ours = {self.job.name, self.log_text.name, self.cancel.name, ".lock"}
+        """Raise RunError if the folder holds files of somebody else.
+
+        Those of a launch are there before its run, and a kill while a run is made leaves some of them half-made.
+        """
+        whole = (self.job, self.log_text, self.cancel, self.state_file)
+        made = {path.name for path in (*whole, self.lock_file)}
+        made |= {files.scratch_of(path).name for path in (*whole, self.config_file)}
+        if self.folder.exists() and not self.folder.is_dir():
+            raise RunError(f"{self.folder} is a file; choose another --name or move it away")
         found = (path.name for path in self.folder.iterdir()) if self.folder.exists() else ()
-        if any(name not in ours and not name.startswith(f".{self.job.name}.") for name in found):
+        if set(found) - made:
             raise RunError(f"{self.folder} is not a run and not empty; choose another --name or empty it")
 
     def delete(self) -> None:
-        """Throw the run away; a kill in the middle leaves no half of it under its name."""
-        with self.lock():
-            grave = self.folder.with_name(f".deleted-{self.name}-{os.getpid()}")
+        """Throw the run away; a kill in the middle leaves no half of it under its name, and the next time takes it."""
+        grave = self.folder.with_name(f".deleted-{self.name}")
+        with self.lock(), files.explained(self.folder, "deleted"):
+            if grave.exists():
+                shutil.rmtree(grave)
             self.folder.rename(grave)
         shutil.rmtree(grave)
+
+    def drop_checkpoints(self) -> None:
+        """Throw the checkpoints away: the adapter is there, so they have served."""
+        if processes.is_main():
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @classmethod
     def find(cls, name: str) -> "Run":
         """A run by its folder or its name; example runs that ship with the project are found too."""
         for folder in (Path(name), root() / name, EXAMPLES / name):
-            if (folder / "config.json").exists():
+            if os.path.exists(folder / "config.json"):  # unlike Path.exists, false for a name that is too long
                 return cls(folder)
         known = sorted({run.name for run in every()})
-        raise RunError(f"no run {name!r}; known: {', '.join(known) or 'none'} (in {root()})")
+        raise RunError(f"no run {name[:200]!r}; known: {', '.join(known) or 'none'} (in {root()})")
 
     @property
     def ships(self) -> bool:
@@ -129,9 +181,9 @@ class Run:
         return self.folder.resolve().is_relative_to(EXAMPLES.resolve())
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """config.json: the config and where the run comes from (versions, commit, data hash)."""
-        return _read(self.folder / "config.json")
+        return contents.read(self.config_file, Facts)
 
     @property
     def answers_imported(self) -> bool:
@@ -140,56 +192,75 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
+        """Its settings. Raises DamagedError for settings that this version cannot read."""
         try:
             return RunConfig(**self.facts["config"])
-        except (KeyError, ValidationError) as error:
-            raise RunError(f"{self.folder / 'config.json'}: not a run's config: {error}") from error
+        except ValidationError as error:
+            raise DamagedError(self.config_file, f"its settings cannot be read: {contents.first(error)}") from error
 
     @property
-    def state(self) -> dict[str, Any]:
-        """state.json: status, stage, step of steps, when, and which process wrote it."""
-        return _read(self.folder / "state.json")
+    def base(self) -> "Run":
+        """The base model's run that this run is compared with; its folder may not be there."""
+        return self.beside(self.config.base())
 
-    def set_state(self, status: str, **details: Any) -> None:
-        """Say where the run is. status: created, running, ready (for the next stage), done, failed or interrupted."""
+    def beside(self, config: RunConfig) -> "Run":
+        """The run of another config in the same folder of runs, be it there or not."""
+        return Run(self.folder.parent / config.run_name())
+
+    @property
+    def state(self) -> State | None:
+        """state.json: status, stage, step of steps, when, and which process wrote it; None where there is none yet."""
+        return contents.read(self.state_file, State) if self.state_file.exists() else None
+
+    def set_state(self, status: Status, *, stage: Stage | None = None, **details: Any) -> None:
+        """Say where the run is; details: step, steps, message."""
         who = identity(psutil.Process())
-        _write(self.folder / "state.json", {"status": status, "time": time.time(), **who, **details})
+        of_stage = {} if stage is None else {"stage": stage}
+        _write(self.state_file, {"status": status, "time": time.time(), **who, **of_stage, **details})
 
     @property
-    def launched(self) -> dict[str, Any] | None:
-        """job.json: how the run was launched as a process of its own, None if it was not."""
-        return _read(self.job) if self.job.exists() else None
+    def done(self) -> bool:
+        """Whether its last stage has ended and nothing changed since."""
+        state = self.state
+        return state is not None and state["status"] == "done" and self.scores_file.exists()
 
-    def save_launched(self, facts: dict[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+    @property
+    def launched(self) -> Launched | None:
+        """job.json: how the run was launched as a process of its own, None if it was not."""
+        return contents.read(self.job, Launched) if self.job.exists() else None
+
+    def save_launched(self, facts: Mapping[str, Any]) -> None:
         _write(self.job, facts)
 
     @property
-    def scores(self) -> dict[str, Any] | None:
+    def scores(self) -> ScoreRow | None:
         """The run's score row, None until it is scored."""
-        path = self.folder / "scores.json"
-        return _read(path) if path.exists() else None
+        return contents.read(self.scores_file, ScoreRow) if self.scores_file.exists() else None
 
-    def save_scores(self, row: dict[str, Any]) -> None:
-        _write(self.folder / "scores.json", row)
+    def save_scores(self, row: Mapping[str, Any]) -> None:
+        _write(self.scores_file, row)
 
-    def rows(self, path: Path) -> list[dict[str, Any]]:
-        """The rows of one of the run's tables; a last line that a kill cut short does not count."""
-        return [json.loads(line) for line in _whole_lines(path)]
+    def rows(self, path: Path) -> list[Any]:
+        """The rows of one of the run's tables, as `contents.row_of` says; a line that a kill cut short does not count.
 
-    def append(self, path: Path, rows: Iterable[dict[str, Any]]) -> None:
+        Raises DamagedError for a line that is none of its rows.
+        """
+        return contents.rows(path)
+
+    def append(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows to a table and make sure they are on the disk."""
         if processes.is_main():
-            _append(path, rows)
+            files.append(path, map(_json, rows))
 
-    def append_answers(self, rows: Iterable[dict[str, Any]]) -> None:
+    def append_answers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add answers; each of several processes has a file of its own until `join_answers`."""
         alone = processes.count() == 1
-        _append(self.answers if alone else self.folder / f"answers.{processes.rank()}.jsonl", rows)
+        path = self.answers if alone else self.folder / f"answers.{processes.rank()}.jsonl"
+        files.append(path, map(_json, rows))
 
     def answered(self) -> int:
         """How many answers there are so far, in all parts."""
-        return sum(path.read_bytes().count(b"\n") for path in (self.answers, *self.answers_parts()) if path.exists())
+        return sum(files.count_lines(path) for path in (self.answers, *self.answers_parts()))
 
     def join_answers(self, order: Iterable[tuple[str, int]]) -> None:
         """Move the answers of all processes to `answers`, each once, and drop what a kill left half-written.
@@ -204,15 +275,15 @@ class Run:
 
     def _join_answers(self, order: Iterable[tuple[str, int]]) -> None:
         parts = self.answers_parts()
-        lines: dict[tuple[str, int], str] = {}
+        lines: dict[tuple[str, int], bytes] = {}
         for path in (self.answers, *parts):
-            for line, row in zip(_whole_lines(path), self.rows(path), strict=True):
+            for line, row in zip(files.lines(path), self.rows(path), strict=True):
                 # A kill before the parts are gone leaves rows in both.
                 lines.setdefault((row["id"], row["sample"]), line)
         if parts or self.answers.exists():
             asked = [key for key in order if key in lines]
             in_order = dict.fromkeys([*asked, *lines])  # what is asked no longer stays, at the end
-            _replace(self.answers, "".join(lines[key] + "\n" for key in in_order))
+            files.write(self.answers, b"".join(lines[key] + b"\n" for key in in_order))
         for part in parts:
             part.unlink()
 
@@ -222,9 +293,8 @@ class Run:
 
     def repair(self, path: Path, *, keep: int | None = None) -> None:
         """Drop what a kill left half-written at the end of a table, and all rows after the first `keep`."""
-        lines = _whole_lines(path)
         if path.exists() and processes.is_main():
-            _replace(path, "".join(line + "\n" for line in lines[:keep]))
+            files.write(path, b"".join(line + b"\n" for line in files.lines(path)[:keep]))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -234,13 +304,14 @@ class Run:
             return
         if self.ships:
             raise RunError(f"{self.name} ships with the project and stays as it is; copy its folder to {root()} first")
-        with (self.folder / ".lock").open("a") as file:
+        with files.explained(self.lock_file):
+            file = self.lock_file.open("a")
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(
-                    f"{self.name} is being worked on by another process (pid {self.state.get('pid')})"
-                ) from None
+                pid = (self.state or {}).get("pid")
+                raise RunError(f"{self.name} is being worked on by another process (pid {pid})") from None
             _held.add(file)
             try:
                 yield
@@ -265,9 +336,17 @@ def identity(process: psutil.Process) -> dict[str, Any]:
 
 
 def every() -> list[Run]:
-    """All runs, the user's own before the examples, in order of name."""
-    folders = [path.parent for base in (root(), EXAMPLES) for path in sorted(base.glob("*/config.json"))]
-    return [Run(folder) for folder in folders]
+    """All runs, the user's own before the examples, in order of name; hidden folders are being made or deleted."""
+    return [run for base in (root(), EXAMPLES) for run in map(Run, folders(base)) if run.config_file.exists()]
+
+
+def folders(base: Path) -> list[Path]:
+    """The folders that may be runs, in order of name."""
+    try:
+        with os.scandir(base) as entries:
+            return [Path(e.path) for e in sorted(entries, key=lambda e: e.name) if e.is_dir() and e.name[0] != "."]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _origin() -> dict[str, Any]:
@@ -289,39 +368,10 @@ def _commit() -> str | None:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
 
 
-def _whole_lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return text[: text.rfind("\n") + 1].split("\n")[:-1]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing; is {path.parent} a run folder?") from None
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is not valid JSON: {error}") from error
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, content: Mapping[str, Any]) -> None:
     if processes.is_main():
-        _replace(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        files.write(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write all or nothing: a kill leaves the old file or the new one."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+def _json(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False)

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,7 +23,7 @@ import psutil
 from safeeraser.config import RunConfig
 from safeeraser.errors import SafeEraserError
 from safeeraser.runs import watching
-from safeeraser.runs.folder import EXAMPLES, Run, identity, root
+from safeeraser.runs.folder import EXAMPLES, LONGEST_NAME, Run, identity, is_name, root
 from safeeraser.runs.watching import ACTIVE, Job
 
 
@@ -44,9 +43,7 @@ def launch(config: RunConfig, *, name: str | None = None, force: bool = False, d
     Raises StillActiveError with force on an active run, JobError or RunError for a name or device that cannot be used.
     """
     config = config if config.trains else config.base()  # as the command line does
-    if name and (Path(name).name != name or name.startswith((".", "-"))):
-        raise JobError(f"--name {name}: must be a plain name, without folders or a leading dot or dash")
-    run = Run(root() / (name or config.run_name()))
+    run = Run.of(config, name=name)
     with launch_lock():
         old = watching.describe(run) if watching.is_run(run) else None
         if old and force:
@@ -126,12 +123,11 @@ def every() -> list[Job]:
 
 def find(name: str) -> Run:
     """The folder of a run or of a launch that has not made its run yet; JobError if there is none of that name."""
-    plain = Path(name).name == name and name != ".."
-    for folder in (root() / name, EXAMPLES / name) if plain else ():
+    for folder in (root() / name, EXAMPLES / name) if is_name(name) else ():
         if watching.is_run(run := Run(folder)):
             return run
     known = ", ".join(job.name for job in every()) or "none"
-    raise JobError(f"no run {name!r}; known: {known} (in {root()})")
+    raise JobError(f"no run {name[:LONGEST_NAME]!r}; known: {known} (in {root()})")
 
 
 def command(config: RunConfig, *, name: str | None = None, force: bool = False) -> list[str]:
@@ -176,7 +172,7 @@ def launch_lock() -> Iterator[None]:
 def _start(run: Run, words: list[str], config: RunConfig, device: str | None) -> None:
     """Write job.json and start the run's process; the caller holds the launch lock."""
     device = _device(config, device)
-    if not (run.folder / "config.json").exists():
+    if not run.config_file.exists():
         run.check_free()
     elif run.answers_imported:
         raise JobError(f"{run.name} was imported; run `safeeraser judge {run.name}` and `safeeraser score {run.name}`")

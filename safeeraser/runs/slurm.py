@@ -152,7 +152,7 @@ def _words(config: RunConfig, resources: Resources) -> list[str]:
 
 
 def _done(config: RunConfig) -> bool:
-    return watching.state_of(Run(root() / config.run_name())).get("status") == "done"
+    return watching.done(Run.of(config))
 
 
 def _ended(submitit: ModuleType, job: str, cluster: str) -> bool:

@@ -3,11 +3,11 @@
 Cheap enough to be called every other second for all runs: small files, and the end of the log of an active run.
 """
 
-import json
 import os
 import platform
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +16,17 @@ from typing import Any
 import psutil
 from pydantic import ValidationError
 
+from safeeraser import files
 from safeeraser.config import RunConfig
-from safeeraser.runs.folder import EXAMPLES, Run, RunError, root
+from safeeraser.runs import contents
+from safeeraser.runs.contents import DamagedError, RunError
+from safeeraser.runs.folder import EXAMPLES, Run, folders, root
 
 STALLED_AFTER = 180.0  # seconds without a write
 ACTIVE = ("queued", "running", "stalled")
 STOPPED = 130  # exit status of a command that was asked to stop
 
 RECENT = 20  # log rows that speed is measured on
-TAIL = 32_768  # bytes, enough for that many rows and for an error message
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Job:
     """What is known about a run; what is unknown is None.
 
     status: queued, running, stalled (alive without a sign of life for STALLED_AFTER seconds), interrupted (dead before
-    its end), failed, cancelled, ready (made stage by stage, waits for the next) or done. place: in the queue, from 1.
+    its end), failed, cancelled, ready (made stage by stage, waits for the next), done, or broken (a file of it cannot
+    be read, `message` says which). place: in the queue, from 1.
     pid: of the process that works on it now. created, started, ended: seconds since the epoch. message: why it failed
     or stopped. log: what the process printed; seconds_left: of training alone. ships: an example of the project.
     """
@@ -58,12 +61,26 @@ class Job:
 
 @dataclass(frozen=True)
 class _Facts:
-    """A run's files and its live process; launched and state are empty where there is no such file yet."""
+    """A run's files and its live process; a file that is not there yet, or is damaged, is empty.
+
+    damage: what is wrong with the damaged ones.
+    """
 
     run: Run
     launched: dict[str, Any]
     state: dict[str, Any]
+    made: dict[str, Any]
     process: psutil.Process | None
+    damage: tuple[str, ...]
+
+    @classmethod
+    def of(cls, run: Run) -> "_Facts":
+        """What the files say, each read once."""
+        damage: list[str] = []
+        launched = _read(lambda: run.launched, damage)
+        state = _read(lambda: run.state, damage)
+        made = _read(lambda: run.facts if run.config_file.exists() else None, damage)
+        return cls(run, launched, state, made, _process(launched, state), tuple(damage))
 
     @property
     def of_launch(self) -> bool:
@@ -89,22 +106,21 @@ class _Facts:
 
 def is_run(run: Run) -> bool:
     """Whether the folder holds a run, or a launch that has not made its run yet."""
-    return (run.folder / "config.json").exists() or run.job.exists()
+    return os.path.exists(run.config_file) or os.path.exists(run.job)  # false for a name that is too long
 
 
 def every() -> list[Job]:
     """All runs, the user's own before the examples, in order of name."""
     queue = lined_up()
-    folders = [folder for base in (root(), EXAMPLES) for folder in _folders(base)]
-    return [describe(run, queue) for run in map(Run, folders) if is_run(run)]
+    found = [folder for base in (root(), EXAMPLES) for folder in folders(base)]
+    return [describe(run, queue) for run in map(Run, found) if is_run(run)]
 
 
 def describe(run: Run, queue: list[tuple[Run, dict[str, Any]]] | None = None) -> Job:
     """What is known about one run; queue: `lined_up()` where it is known already."""
-    launched, state = launch_of(run), state_of(run)
-    live = process(run)
-    facts = _Facts(run, launched, state, live)
-    config, created = _config(facts)
+    facts = _Facts.of(run)
+    launched, state, live = facts.launched, facts.state, facts.process
+    config = _config(facts)
     status = _status(facts, config)
     stage, step, steps = _where(facts, config)
     seconds_left, tokens_per_second = _speed(facts) if live and stage == "unlearn" else (None, None)
@@ -117,10 +133,10 @@ def describe(run: Run, queue: list[tuple[Run, dict[str, Any]]] | None = None) ->
         place=_place(facts, queue) if status == "queued" else None,
         device=launched["device"] if facts.of_launch else None,
         pid=live.pid if live else None,
-        created=launched.get("created", created),
+        created=launched.get("created", _created(facts)),
         started=launched["started"] if facts.of_launch else state.get("born"),
         ended=None if live else _ended(facts),
-        message=_message(facts) if status in ("failed", "interrupted", "cancelled") else None,
+        message=_message(facts) if status in ("failed", "interrupted", "cancelled", "broken") else None,
         config=config,
         log=run.log_text,
         seconds_left=seconds_left,
@@ -131,34 +147,50 @@ def describe(run: Run, queue: list[tuple[Run, dict[str, Any]]] | None = None) ->
 
 def process(run: Run) -> psutil.Process | None:
     """The live process that works on a run or waits for its turn."""
-    launched = launch_of(run)
+    return _process(launch_of(run), state_of(run))
+
+
+def _process(launched: dict[str, Any], state: dict[str, Any]) -> psutil.Process | None:
     own = alive(launched["process"]) if launched and launched["ended"] is None else None
-    return own or at_work(run)
+    return own or _at_work(state)
 
 
 def at_work(run: Run) -> psutil.Process | None:
     """The live process that works on a run; it may be there for another run, whose base model this one is."""
-    state = state_of(run)
+    return _at_work(state_of(run))
+
+
+def _at_work(state: dict[str, Any]) -> psutil.Process | None:
     return alive(state) if state.get("status") in ("created", "running", "ready") else None
 
 
 def launch_of(run: Run) -> dict[str, Any]:
-    """job.json, empty for a run that was not launched, or is being deleted."""
-    try:
-        return run.launched or {}
-    except RunError:
-        return {}
+    """job.json, empty for a run that was not launched, or is being deleted, and where the file is damaged."""
+    return _read(lambda: run.launched, [])
 
 
 def state_of(run: Run) -> dict[str, Any]:
-    """state.json, empty for a launch whose run is not made yet."""
+    """state.json, empty for a launch whose run is not made yet, and where the file is damaged."""
+    return _read(lambda: run.state, [])
+
+
+def _read(read: Callable[[], Mapping[str, Any] | None], damage: list[str]) -> dict[str, Any]:
+    """What a file holds; what is wrong with a damaged one is added to `damage`."""
     try:
-        return run.state
-    except RunError:
-        return {}
+        return dict(read() or {})
+    except DamagedError as error:
+        damage.append(str(error))
+    except RunError:  # it was there a moment ago: the run is being deleted
+        pass
+    return {}
 
 
-def alive(who: dict[str, Any] | None) -> psutil.Process | None:
+def done(run: Run) -> bool:
+    """Whether a run has come to its end; False where there is none, or a damaged one."""
+    return state_of(run).get("status") == "done"
+
+
+def alive(who: Mapping[str, Any] | None) -> psutil.Process | None:
     """The process that `folder.identity` told of; None if it is a zombie, gone, or gone and another has its pid now."""
     if not who or who.get("host") != platform.node():
         return None
@@ -175,7 +207,7 @@ def alive(who: dict[str, Any] | None) -> psutil.Process | None:
 
 def launches() -> list[tuple[Run, dict[str, Any]]]:
     """Every launched run with its job.json."""
-    return [(run, facts) for run in map(Run, _folders(root())) if (facts := launch_of(run))]
+    return [(run, facts) for run in map(Run, folders(root())) if (facts := launch_of(run))]
 
 
 def lined_up() -> list[tuple[Run, dict[str, Any]]]:
@@ -186,31 +218,29 @@ def lined_up() -> list[tuple[Run, dict[str, Any]]]:
 
 def tail(path: Path, count: int = RECENT) -> list[dict[str, Any]]:
     """The last rows of a table of a run, read from its end."""
-    return [json.loads(line) for line in _last_lines(path) if line.startswith("{") and line.endswith("}")][-count:]
+    return contents.last_rows(path)[-count:]
 
 
-def _folders(base: Path) -> list[Path]:
-    """The folders of runs; hidden ones are being deleted."""
-    if not base.is_dir():
-        return []
-    with os.scandir(base) as entries:
-        return [Path(e.path) for e in sorted(entries, key=lambda e: e.name) if e.is_dir() and e.name[0] != "."]
-
-
-def _config(facts: _Facts) -> tuple[RunConfig | None, float | None]:
-    """The run's settings and when it was made."""
+def _config(facts: _Facts) -> RunConfig | None:
+    """The run's settings, None for those of another version."""
+    settings = facts.made.get("config") or facts.launched.get("config")
     try:
-        made = facts.run.facts
-        config, created = made["config"], datetime.fromisoformat(made["created"]).timestamp()
-    except (RunError, KeyError, TypeError, ValueError):  # unreadable, or another program's config.json
-        config, created = facts.launched.get("config"), None
+        return RunConfig(**settings) if settings else None
+    except (ValidationError, TypeError):
+        return None
+
+
+def _created(facts: _Facts) -> float | None:
+    """When the run was made, in seconds since the epoch."""
     try:
-        return (RunConfig(**config) if config else None), created
-    except (ValidationError, TypeError):  # of another version
-        return None, created
+        return datetime.fromisoformat(facts.made.get("created", "")).timestamp()
+    except ValueError:
+        return None
 
 
 def _status(facts: _Facts, config: RunConfig | None) -> str:
+    if facts.damage and not facts.process:
+        return "broken"
     if facts.process:
         if facts.waits:
             return "queued"
@@ -236,7 +266,7 @@ def _last_write(facts: _Facts, config: RunConfig | None) -> float:
     """When the run, or the base model's run that it waits for or works on, last wrote any file; epoch seconds."""
     runs = [facts.run]
     if not facts.begun and config:
-        runs.append(Run(root() / config.base().run_name()))
+        runs.append(facts.run.beside(config.base()))
     return max(_written(path) for run in runs for path in vars(run).values() if isinstance(path, Path))
 
 
@@ -251,7 +281,7 @@ def _where(facts: _Facts, config: RunConfig | None) -> tuple[str | None, int | N
     """Stage, step and number of steps: of the run, or of the base model's run that the process works on first."""
     if facts.process is None or facts.begun:
         return facts.state.get("stage"), facts.state.get("step"), facts.state.get("steps")
-    base = Run(root() / config.base().run_name()) if config and not facts.waits else None
+    base = facts.run.beside(config.base()) if config and not facts.waits else None
     if base and at_work(base):
         return f"base model: {state_of(base).get('stage', 'start')}", None, None
     return None, None, None
@@ -281,23 +311,13 @@ def _ended(facts: _Facts) -> float | None:
 
 def _message(facts: _Facts) -> str | None:
     """Why the run failed or stopped: its own words, else the last error that its process printed."""
+    if facts.damage:
+        return facts.damage[0]
     who = facts.launched["process"] if facts.of_launch else None
     if "message" in facts.state and (who is None or facts.state["born"] == who["born"]):
         return facts.state["message"]
     if not facts.of_launch or facts.launched["exit"] in (None, STOPPED):
         return None
-    lines = [line for line in _last_lines(facts.run.log_text) if line.strip()]
+    lines = [line for line in files.last_lines(facts.run.log_text) if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return next(iter(errors[-1:] or lines[-1:]), None)
-
-
-def _last_lines(path: Path) -> list[str]:
-    """The whole lines at the end of a file, at most TAIL bytes of them."""
-    if not path.exists():
-        return []
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL))
-        text = file.read().decode("utf-8", errors="replace")
-    lines = text.split("\n")[:-1]
-    return lines[1:] if size > TAIL else lines

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from safeeraser.errors import SafeEraserError
 from safeeraser.judge.contract import CHECKS
-from safeeraser.runs import folder as runs
-from safeeraser.runs.folder import Run
+from safeeraser.runs.folder import Run, root
 from safeeraser.score.tables import no_formula
 
 VERSION = 1
@@ -94,7 +93,7 @@ def fingerprint(answer: str) -> str:
 
 def file() -> Path:
     """Where the labels of all runs are; it is made when the first label is added."""
-    return runs.root() / "labels.sqlite"
+    return root() / "labels.sqlite"
 
 
 def add(label: Label) -> None:

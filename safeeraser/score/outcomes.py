@@ -5,18 +5,17 @@ Not covered: scores (`metrics.py`), people's labels (`labels.py`), how any of it
 
 import difflib
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
 
+from safeeraser.data.rows import AnswerRow
 from safeeraser.demo import world
 from safeeraser.judge import rules
-from safeeraser.runs.folder import Run, RunError
+from safeeraser.runs.folder import Run
 from safeeraser.score.metrics import decouple_kind
 
 UNSCORED = "unscored"
@@ -56,7 +55,7 @@ class Paired(NamedTuple):
 
 def judges_of(run: Run) -> list[str]:
     """The judges that graded answers of the run, in order of name."""
-    return sorted({row["judge"] for row in _rows(run, run.verdicts)})
+    return sorted({row["judge"] for row in run.rows(run.verdicts)})
 
 
 def answers(run: Run, judge: str) -> pd.DataFrame:
@@ -64,10 +63,10 @@ def answers(run: Run, judge: str) -> pd.DataFrame:
 
     outcome: one of OUTCOMES for the answer's set; "unscored" when a verdict that it needs is None or missing.
     reply: the judge's reason for the check that decided, None when there is none.
-    Raises RunError for a table that cannot be read.
+    Raises DamagedError for a table that cannot be read.
     """
     said = _said(run, judge)
-    rows = list(_rows(run, run.answers))
+    rows = run.rows(run.answers)
     decided = [_decide(row["set"], said.get((row["id"], row["sample"]), {})) for row in rows]
     frame = _frame(rows)
     frame["outcome"] = [outcome for outcome, _ in decided]
@@ -77,12 +76,12 @@ def answers(run: Run, judge: str) -> pd.DataFrame:
 def checked(run: Run, judge: str, check: str) -> pd.DataFrame:
     """The answers that the judge was asked this check about: id, sample, set, split, category, answer, verdict, reply.
 
-    verdict: True, False, or None when the judge did not decide. Raises RunError for a table that cannot be read.
+    verdict: True, False, or None when the judge did not decide. Raises DamagedError for a table that cannot be read.
     """
     said = _said(run, judge)
     found = [
         (row, replies[check])
-        for row in _rows(run, run.answers)
+        for row in run.rows(run.answers)
         if check in (replies := said.get((row["id"], row["sample"]), {}))
     ]
     return _frame([row for row, _ in found]).assign(
@@ -161,23 +160,16 @@ def refusal_phrase(answer: str) -> tuple[int, int] | None:
     return rules.refusal_span(answer) if known is None else (start, start + len(known))
 
 
-def _rows(run: Run, path: Path) -> Iterator[dict]:
-    try:
-        yield from run.rows(path)
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path}: the row {error.doc[:60]!r} is not valid JSON; mend or remove it") from error
-
-
 def _said(run: Run, judge: str) -> dict[tuple[str, int], dict[str, Said]]:
     """The judge's verdicts by answer and check; of two on the same the later one counts, as in the scores."""
     said: dict[tuple[str, int], dict[str, Said]] = {}
-    for row in _rows(run, run.verdicts):
+    for row in run.rows(run.verdicts):
         if row["judge"] == judge:
             said.setdefault((row["id"], row["sample"]), {})[row["check"]] = Said(row["verdict"], row["reply"])
     return said
 
 
-def _frame(rows: list[dict]) -> pd.DataFrame:
+def _frame(rows: Sequence[AnswerRow]) -> pd.DataFrame:
     return pd.DataFrame({name: [row[name] for row in rows] for name in COLUMNS})
 
 

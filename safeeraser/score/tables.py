@@ -13,6 +13,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from safeeraser.data.rows import Score, ScoreRow
+
 # What makes two numbers comparable. It gets columns of its own where rows differ in it.
 CONTEXT = ("model", "data", "judge", "decoding")
 METHOD_ORDER = ("base", "ga", "gd", "kl", "po")
@@ -68,9 +70,9 @@ class Summary:
     cells: dict[str, Cell]
 
 
-def summarise(rows: Iterable[dict]) -> list[Summary]:
+def summarise(rows: Iterable[ScoreRow]) -> list[Summary]:
     """Score rows, one per method and PD weight, in the paper's order; rows of another context are never averaged."""
-    groups: dict[tuple, list[dict]] = {}
+    groups: dict[tuple, list[Mapping[str, Score]]] = {}
     for row in rows:
         context = tuple(str(row[name]) for name in CONTEXT)
         groups.setdefault((context, row["method"], row["pd"]), []).append(row["metrics"])
@@ -85,32 +87,32 @@ def _place(context: tuple[str, ...], method: str, pd: float) -> tuple:
     return context, known, method, pd
 
 
-def _cells(runs: Sequence[Mapping[str, dict]]) -> dict[str, Cell]:
+def _cells(runs: Sequence[Mapping[str, Score]]) -> dict[str, Cell]:
     names = dict.fromkeys(name for run in runs for name in run)
     scores = {name: [run[name] for run in runs if run.get(name, {}).get("value") is not None] for name in names}
     return {name: _cell(found, alone=len(runs) == 1) for name, found in scores.items() if found}
 
 
-def _cell(scores: Sequence[dict], *, alone: bool) -> Cell:
+def _cell(scores: Sequence[Score], *, alone: bool) -> Cell:
     values = [score["value"] for score in scores]
     low, high = (scores[0]["low"], scores[0]["high"]) if alone else (None, None)
     return Cell(mean(values), stdev(values) if len(values) > 1 else None, low, high, len(values))
 
 
-def as_text(rows: Iterable[dict]) -> list[Table]:
+def as_text(rows: Iterable[ScoreRow]) -> list[Table]:
     """The tables for a terminal."""
     summaries = summarise(rows)
     return [_rich(title, *_grid(summaries, columns), _caption(summaries)) for title, columns in TABLES.items()]
 
 
-def as_markdown(rows: Iterable[dict]) -> str:
+def as_markdown(rows: Iterable[ScoreRow]) -> str:
     """The tables as Markdown, with their titles in bold."""
     summaries = summarise(rows)
     parts = [f"**{title}**\n\n{_markdown(*_grid(summaries, columns))}" for title, columns in TABLES.items()]
     return "\n\n".join([*parts, _caption(summaries)]) + "\n"
 
 
-def as_latex(rows: Iterable[dict]) -> str:
+def as_latex(rows: Iterable[ScoreRow]) -> str:
     """The tables as LaTeX, for the package booktabs; the captions say how the numbers were made."""
     rows = list(rows)
     summaries = summarise(rows)
@@ -121,7 +123,7 @@ def as_latex(rows: Iterable[dict]) -> str:
     return "\n".join([r"% in the preamble: \usepackage{booktabs}", *tables])
 
 
-def as_csv(rows: Iterable[dict]) -> str:
+def as_csv(rows: Iterable[ScoreRow]) -> str:
     """One table for a spreadsheet: percent as bare numbers, spread and interval in own columns, unknown empty."""
     columns = SCORES | SARR_SPLIT
     numbers = ("%", "spread", "low", "high")
@@ -229,7 +231,7 @@ def _latex(header: list[str], body: list[list[str]], caption: str) -> str:
     )
 
 
-def _making(rows: Sequence[dict], columns: Mapping[str, str]) -> str:
+def _making(rows: Sequence[ScoreRow], columns: Mapping[str, str]) -> str:
     """How the numbers were made: `Judge: demo. Decoding: greedy. n: 384 (SARR), 960 (ASR eff.).`"""
     parts = [f"{name.capitalize()}: {', '.join(sorted({str(row[name]) for row in rows}))}." for name in CONTEXT]
     stands_on: dict[str, list[str]] = {}

@@ -68,7 +68,7 @@ def finish(run: Run, base: PeftModel) -> None:
     weights = adapter.weights(base)
     if processes.is_main():
         files.write_folder(run.adapter, lambda folder: adapter.save(base, folder, weights))
-        shutil.rmtree(run.checkpoints, ignore_errors=True)
+    run.drop_checkpoints()
     processes.wait()
 
 

@@ -8,20 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
-from safeeraser.runs import folder as runs
-from safeeraser.runs.folder import Run
+from safeeraser.files import stamp
+from safeeraser.runs.folder import Run, every
 from safeeraser.score import outcomes
-
-
-def stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file changes; None when there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def source(name: str) -> Source:
@@ -50,7 +42,7 @@ def _source(name: str, stamp: Any) -> Source:
 def all_runs() -> dict[str, Run]:
     """Every run by name, the user's own before an example run of the same name; one that is broken is named instead."""
     found: dict[str, Run] = {}
-    for run in runs.every():
+    for run in every():
         try:
             facts(run)
         except SafeEraserError as error:
@@ -66,7 +58,7 @@ def at(folder: str) -> Run:
 
 def facts(run: Run) -> dict[str, Any]:
     """config.json and, as "settings", the config. Read only: all sessions share it."""
-    return _facts(str(run.folder), stamp(run.folder / "config.json"))
+    return _facts(str(run.folder), stamp(run.config_file))
 
 
 @lru_cache(maxsize=1024)  # asked hundreds of times a rerun: Streamlit's caches take longer than the rest of it
@@ -75,17 +67,17 @@ def _facts(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
     return run.facts | {"settings": run.config}
 
 
-def scores(run: Run) -> dict[str, Any] | None:
+def scores(run: Run) -> ScoreRow | None:
     """The run's score row, None until it is scored and where it cannot be read, which is said."""
     try:
-        return _scores(str(run.folder), stamp(run.folder / "scores.json"))
+        return _scores(str(run.folder), stamp(run.scores_file))
     except SafeEraserError as error:
         st.warning(f"No scores of {run.name}: {error}", icon=":material/folder_off:")
         return None
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
-def _scores(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any] | None:
+def _scores(folder: str, stamp: tuple[int, int] | None) -> ScoreRow | None:
     return Run(Path(folder)).scores
 
 

@@ -7,10 +7,11 @@ import streamlit as st
 
 from safeeraser import charts, stages
 from safeeraser.charts.words import labels, ordered, percent, score_of, wording, written
+from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
-from safeeraser.runs import folder as runs
-from safeeraser.runs.folder import Run
+from safeeraser.files import stamp
+from safeeraser.runs.folder import Run, root
 from safeeraser.score import metrics
 from safeeraser.score.tables import METHOD_ORDER
 from safeeraser.ui.frame import reading, state
@@ -133,12 +134,12 @@ def _row(run: Run, view: View) -> Row | str:
     if judge not in reading.judges(run):
         return f"scored by `{saved['judge']}`; {how_to_grade(run, judge)}"
     # A run's folder keeps the scores by its own judge only.
-    stamps = [reading.stamp(path) for path in (run.answers, run.verdicts)]
+    stamps = [stamp(path) for path in (run.answers, run.verdicts)]
     return _scored(str(run.folder), judge, stamps, view.source)
 
 
 @st.cache_data(max_entries=64, show_spinner="Scoring the verdicts")
-def _scored(folder: str, judge: str, stamps: Any, _source: Source) -> dict[str, Any]:
+def _scored(folder: str, judge: str, stamps: Any, _source: Source) -> ScoreRow:
     return stages.score(reading.at(folder), _source, judge)
 
 
@@ -147,7 +148,7 @@ def how_to_grade(run: Run, judge: str) -> str:
     command = f"`safeeraser judge {run.name} --judge {judge}`"
     if not run.ships:
         return command
-    return f"copy its folder to `{runs.root()}` (example runs stay as they are), then {command}"
+    return f"copy its folder to `{root()}` (example runs stay as they are), then {command}"
 
 
 def say_absent(absent: Sequence[Absent], judge: str | None) -> None:
@@ -261,8 +262,8 @@ def looks(view: View, names: Iterable[str]) -> tuple[dict[str, list[dict]], list
         config = reading.facts(run)["settings"]
         if not config.trains:
             continue
-        base = Run(run.folder.parent / config.base().run_name())
-        stamps = [reading.stamp(path) for path in (run.looks, run.looks_verdicts, base.answers, base.verdicts)]
+        base = run.base
+        stamps = [stamp(path) for path in (run.looks, run.looks_verdicts, base.answers, base.verdicts)]
         of_run = _looks(str(run.folder), view.judge or "", stamps, view.source) if run.looks.exists() else []
         if any(look["metrics"] for look in of_run if look["step"]):
             found[view.labels[run.name]] = of_run

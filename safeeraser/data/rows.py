@@ -1,0 +1,101 @@
+"""The rows that the stages hand on, as they stand in the files of a run; other programs may add keys of their own."""
+
+from typing import Any, Literal, NotRequired
+
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
+from safeeraser.data.records import SetName, Split
+
+_OPEN = ConfigDict(extra="allow", strict=True)
+
+
+class AnswerRow(TypedDict):
+    """One answer of `answers.jsonl`.
+
+    seed: None where it is not known. engine: who answered, where it was not the run's own model in this process.
+    """
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
+    id: str
+    set: SetName
+    split: Split
+    category: str
+    sample: int
+    seed: int | None
+    answer: str
+    engine: NotRequired[str]
+
+
+class LookRow(AnswerRow):
+    """One answer of `looks.jsonl`, given after so many steps of training."""
+
+    step: int
+
+
+class VerdictRow(TypedDict):
+    """What a judge says of one answer, a row of `verdicts.jsonl`; verdict: None when the judge did not decide."""
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
+    id: str
+    sample: int
+    check: str
+    verdict: bool | None
+    judge: str
+    reply: str
+
+
+class LookVerdictRow(VerdictRow):
+    """What a judge says of a look's answer, a row of `looks-verdicts.jsonl`."""
+
+    step: int
+
+
+class LogRow(TypedDict):
+    """One training step of `log.jsonl`; terms: each term's loss in nats, unweighted; peak_memory: bytes."""
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
+    step: int
+    loss: float
+    terms: dict[str, float]
+    tokens: int
+    seconds: float
+    peak_memory: int | None
+
+
+class Score(TypedDict):
+    """A metric's value with its 95 % interval, 0 to 1, None where it is unknown; then `why` says why.
+
+    n: answers that it stands on. unscored: answers without a verdict.
+    """
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unscored: int
+    why: NotRequired[str]
+
+
+class ScoreRow(TypedDict):
+    """A run's `scores.json`, as `safeeraser score RUN... --json` prints it."""
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
+    run: str
+    model: str
+    data: str
+    data_hash: str
+    method: str
+    pd: float
+    seed: int
+    judge: str
+    decoding: str
+    metrics: dict[str, Score]
+    metrics_clean_val: NotRequired[dict[str, Score]]
+    by_category: NotRequired[dict[str, dict[str, Score]]]
+    change_from_base: NotRequired[dict[str, Any] | None]
+
+
+Status = Literal["created", "running", "ready", "done", "failed", "interrupted"]
+Stage = Literal["unlearn", "generate", "judge", "score"]
