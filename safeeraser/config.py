@@ -12,6 +12,7 @@ from safeeraser.judge.grading import JUDGES
 from safeeraser.losses import METHODS, term_names
 
 BASE = "base"
+LONGEST_MODEL = 120  # bytes of a model's name in a run's, so that a file system takes it
 
 
 class ConfigError(SafeEraserError):
@@ -143,7 +144,9 @@ class RunConfig(BaseModel):
 
     def run_name(self) -> str:
         """For example `demo-po-pd-s0-1a2b3c`: model, method, PD, seed, hash of the settings that decide the result."""
-        model = self.model.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
+        last = self.model.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
+        plain = "".join(filter(str.isprintable, last)).lstrip(".-").encode()[:LONGEST_MODEL]
+        model = plain.decode(errors="ignore") or "model"
         parts = [model, self.method, *(["pd"] if self.pd and self.trains else []), f"s{self.seed}", self.hash()]
         return "-".join(parts)
 

@@ -15,16 +15,19 @@ from pathlib import Path
 
 from safeeraser.errors import SafeEraserError
 
-END = 32_768  # bytes that `last_lines` reads
+END = 65_536  # bytes that `end` and `last_lines` read
 AT_ONCE = 64  # lines that `append` writes together
+PROBE = 1_000_000  # bytes
 
 _ADVICE = {
     errno.ENOSPC: "The disk is full: free space on it, then give the same command again.",
     errno.EDQUOT: "Your quota on this disk is used up: free space, then give the same command again.",
+    errno.EFBIG: "A limit on the size of files is in force (ulimit -f): raise it, then give the same command again.",
     errno.EROFS: "The disk is read-only: choose a folder that can be written (SAFEERASER_RUNS for runs).",
     errno.EACCES: "Make it writable, or choose another folder (SAFEERASER_RUNS for runs).",
     errno.EPERM: "Make it writable, or choose another folder (SAFEERASER_RUNS for runs).",
     errno.EISDIR: "A folder is in its place: move it away, then give the same command again.",
+    errno.EEXIST: "A file is where a folder has to be: move it away, then give the same command again.",
     errno.ENOTDIR: "A file is where a folder has to be: move it away, then give the same command again.",
 }
 
@@ -64,7 +67,11 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     with explained(target):
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        fill(scratch)
+        try:
+            fill(scratch)
+        except Exception:
+            _probe(scratch)  # libraries say in words of their own that a disk is full; the system says it better
+            raise
         for file in scratch.iterdir():
             _sync(file)
         if target.exists():
@@ -108,12 +115,17 @@ def lines(path: Path) -> list[bytes]:
 
 def last_lines(path: Path) -> list[str]:
     """The whole lines in the last END bytes of a file; none where there is no file. Raises FileError."""
+    return end(path)[:-1]
+
+
+def end(path: Path) -> list[str]:
+    """The lines in the last END bytes of a file, from the first whole one on; the last has no end yet, or is empty."""
     with explained(path, "read"):
         try:
             with path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - END))
-                found = file.read().decode("utf-8", errors="replace").split("\n")[:-1]
+                found = file.read().decode("utf-8", errors="replace").split("\n")
         except FileNotFoundError:
             return []
     return found[1:] if size > END else found
@@ -164,6 +176,13 @@ def _is(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+def _probe(folder: Path) -> None:
+    """Raise OSError if nothing can be written here."""
+    file = folder / ".probe"
+    file.write_bytes(bytes(PROBE))
+    file.unlink()
 
 
 def _sync(path: Path) -> None:

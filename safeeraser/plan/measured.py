@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from safeeraser import files
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.data.source import Source
+from safeeraser.errors import SafeEraserError
 from safeeraser.generate.questions import questions
 from safeeraser.runs import jobs, watching
-from safeeraser.runs.folder import Run, RunError, every, root
+from safeeraser.runs.folder import Run, every, root
 
 # What decides how much memory a training step needs, beside the model.
 _STEP_SIZE = ("device", "precision", "batch_size", "max_length", "lora_rank", "train_projector", "method", "pd")
@@ -139,7 +140,7 @@ def _answer_seconds(run: Run) -> float | None:
     if run.ships or state.get("status") != "done" or state["host"] != platform.node() or not adapter.exists():
         return None
     start, end = adapter.stat().st_mtime, run.answers.stat().st_mtime
-    return (end - start) / _lines(run.answers) if state["born"] < start < end <= state["time"] else None
+    return (end - start) / files.count_lines(run.answers) if state["born"] < start < end <= state["time"] else None
 
 
 def _disk(config: RunConfig, answers: int) -> Estimate:
@@ -150,7 +151,7 @@ def _disk(config: RunConfig, answers: int) -> Estimate:
         return run.answers.exists() and all(getattr(run.config, name) == getattr(config, name) for name in sizes)
 
     run = _measured(config, as_large, ("method", "pd", "max_new_tokens"))
-    if run is None or not (lines := _lines(run.answers)):
+    if run is None or not (lines := files.count_lines(run.answers)):
         return Estimate()
     adapter = sum(file.stat().st_size for file in run.adapter.iterdir()) if run.adapter.exists() else 0
     return Estimate(adapter + answers * run.answers.stat().st_size / lines, f"the files of {run.name}")
@@ -175,7 +176,7 @@ def _measured(config: RunConfig, fits: Callable[[Run], bool], alike: tuple[str, 
 
     Then the most steps: those of a dry run are its first, which are slow.
     """
-    found = [run for run in _of_model(config.model) if fits(run)]
+    found = list(_of_model(config.model, fits))
 
     def difference(run: Run) -> tuple[bool, int, int]:
         unlike = sum(getattr(run.config, name) != getattr(config, name) for name in alike)
@@ -184,16 +185,12 @@ def _measured(config: RunConfig, fits: Callable[[Run], bool], alike: tuple[str, 
     return min(found, key=difference, default=None)
 
 
-def _of_model(model: str) -> Iterator[Run]:
+def _of_model(model: str, fits: Callable[[Run], bool]) -> Iterator[Run]:
     for run in every():
-        with suppress(RunError):  # of another version: it cannot be compared
-            if run.config.model == model and not run.facts["imported"]:
+        with suppress(SafeEraserError):  # damaged or of another version: it cannot be compared
+            if run.config.model == model and not run.facts["imported"] and fits(run):
                 yield run
 
 
 def _described(run: Run) -> str:
     return f"{run.name} ({'example run, ' if run.ships else ''}{run.facts['machine']})"
-
-
-def _lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n")

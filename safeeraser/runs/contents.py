@@ -61,6 +61,7 @@ class Facts(TypedDict):
     config: dict[str, Any]
     created: str
     versions: dict[str, str]
+    python: str
     machine: str
     commit: str | None
     data_hash: str
@@ -154,7 +155,7 @@ def first(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, found["loc"]))
     if found["type"] == "json_invalid":
-        return f"not valid JSON ({found['ctx']['error'].replace(' at line 1 column', ' at column')})"
+        return f"not valid JSON ({found.get('ctx', {}).get('error', '').replace(' at line 1 column', ' at column')})"
     return f"{where}: {found['msg']}" if where else found["msg"]
 
 

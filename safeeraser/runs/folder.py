@@ -42,10 +42,10 @@ def root() -> Path:
     return Path(os.environ.get("SAFEERASER_RUNS") or "runs")
 
 
-def check_name(name: str, *, flag: str = "--name") -> None:
-    """Raise RunError unless a run may be called this; flag: what the user gave, for the message."""
+def check_name(name: str) -> None:
+    """Raise RunError unless a run may be called this."""
     if wrong := _wrong_name(name):
-        raise RunError(f"{flag} {name[:80]}: {wrong}")
+        raise RunError(f"--name {name[:LONGEST_NAME]}: {wrong}")
 
 
 def is_name(name: str) -> bool:
@@ -90,7 +90,8 @@ class Run:
     @classmethod
     def of(cls, config: RunConfig, *, name: str | None = None) -> "Run":
         """The user's run of this config, be it there or not; name: of the user's own. Raises RunError for a bad one."""
-        check_name(name or config.run_name(), flag="--name" if name is not None else "the run's name")
+        if name is not None:
+            check_name(name)
         return cls(root() / (name or config.run_name()))
 
     @classmethod
@@ -160,6 +161,11 @@ class Run:
                 shutil.rmtree(grave)
             self.folder.rename(grave)
         shutil.rmtree(grave)
+
+    def saved_steps(self) -> dict[int, Path]:
+        """The checkpoints by the step after which they were saved, oldest first."""
+        found = {folder.name.removeprefix("step-"): folder for folder in self.checkpoints.glob("step-*")}
+        return {int(step): found[step] for step in sorted(filter(str.isdecimal, found), key=int)}
 
     def drop_checkpoints(self) -> None:
         """Throw the checkpoints away: the adapter is there, so they have served."""

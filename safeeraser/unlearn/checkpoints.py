@@ -73,7 +73,7 @@ def finish(run: Run, base: PeftModel) -> None:
 
 
 def every(run: Run) -> list[Path]:
-    return sorted(run.checkpoints.glob("step-*"), key=lambda folder: int(folder.name.removeprefix("step-")))
+    return list(run.saved_steps().values())
 
 
 def load_adapter(run: Run, base: PeftModel) -> None:

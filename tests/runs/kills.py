@@ -14,12 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import torch
-
-torch.set_num_threads(1)
-
 from safetensors.torch import load_file
 
 from safeeraser import cli
@@ -81,6 +76,8 @@ def content(path: Path) -> Any:
 
 
 def main(folder: Path, first: int, every: int, words: list[str]) -> None:
+    torch.set_num_threads(1)
+    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["SAFEERASER_RUNS"] = str(folder / "whole")
     assert cli.main(words) == 0, "the command fails even when nobody kills it"
     whole = found(folder / "whole")

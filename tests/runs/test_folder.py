@@ -9,7 +9,13 @@ import psutil
 import pytest
 
 from safeeraser.config import ConfigError, RunConfig
-from safeeraser.runs.folder import Run, RunError
+from safeeraser.runs import jobs
+from safeeraser.runs.folder import Run, RunError, check_name, every
+
+
+def answer(id: str) -> dict:
+    """A whole row of answers."""
+    return {"id": id, "set": "forget", "split": "val", "category": "Weapon", "sample": 0, "seed": 0, "answer": "Ring."}
 
 
 def test_a_name_tells_model_method_pd_and_seed_and_changes_with_any_setting():
@@ -46,11 +52,11 @@ def test_the_paper_preset_has_the_published_settings():
 def test_the_same_config_finds_the_same_run(runs_folder: Path):
     config = RunConfig.create()
     run = Run.create(config, data_hash="a")
-    run.append(run.answers, [{"id": "x"}])
+    run.append(run.answers, [answer("x")])
     again = Run.create(config, data_hash="a")
     assert again.folder == run.folder
     assert again.config == config
-    assert again.rows(again.answers) == [{"id": "x"}]
+    assert again.rows(again.answers) == [answer("x")]
     assert Run.create(config, data_hash="a", force=True).rows(run.answers) == []
 
 
@@ -72,10 +78,11 @@ def test_a_run_is_found_by_name_or_folder_and_an_unknown_one_lists_the_known(run
 
 def test_a_line_that_a_kill_cut_short_does_not_count(runs_folder: Path):
     run = Run.create(RunConfig.create(), data_hash="a")
-    run.answers.write_text('{"id": "ä"}\n{"id": "b"}\n{"id": "c')
+    whole = [json.dumps(answer(id), ensure_ascii=False) for id in ("ä", "b")]
+    run.answers.write_text("\n".join([*whole, '{"id": "c']))
     assert [row["id"] for row in run.rows(run.answers)] == ["ä", "b"]
     run.repair(run.answers)
-    run.append(run.answers, [{"id": "d"}])
+    run.append(run.answers, [answer("d")])
     assert [row["id"] for row in run.rows(run.answers)] == ["ä", "b", "d"]
     run.repair(run.answers, keep=1)
     assert [row["id"] for row in run.rows(run.answers)] == ["ä"]
@@ -119,8 +126,50 @@ def test_a_run_says_where_it_comes_from(runs_folder: Path):
     assert facts["config"]["method"] == "po"
 
 
-def test_a_broken_config_file_is_named(runs_folder: Path):
+WRONG_NAMES = {
+    "": "must be a plain name",
+    "../elsewhere": "must be a plain name",
+    "a\\b": "must be a plain name",
+    "..": "must be a plain name",
+    ".hidden": "must not start with a dot or a dash",
+    "-rf": "must not start with a dot or a dash",
+    "two\nlines": "must not hold control characters",
+    "null\0": "must not hold control characters",
+    "ä" * 101: "must be at most 200 bytes long",
+}
+
+
+@pytest.mark.parametrize("name", WRONG_NAMES)
+def test_one_rule_says_what_a_run_may_be_named_however_it_is_started(name: str, runs_folder: Path):
+    with pytest.raises(RunError, match=WRONG_NAMES[name]):
+        Run.create(RunConfig.create(), data_hash="a", name=name)
+    with pytest.raises(RunError, match=WRONG_NAMES[name]):
+        jobs.launch(RunConfig.create(), name=name)
+    assert not runs_folder.exists()
+
+
+@pytest.mark.parametrize("name", ["two words", "ünïcode", "a" * 200, "[red]x", "50%"])
+def test_a_run_of_any_other_name_is_listed_and_found(name: str, runs_folder: Path):
+    Run.create(RunConfig.create(), data_hash="a", name=name)
+    assert Run.find(name).name == jobs.watch(name).name == name
+    assert name in {run.name for run in every()}
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "null\0", "../../etc", ""])
+def test_a_name_that_no_run_can_have_is_not_found(name: str, runs_folder: Path):
+    with pytest.raises(RunError, match="no run"):
+        Run.find(name)
+    with pytest.raises(jobs.JobError, match="no run"):
+        jobs.watch(name)
+
+
+@pytest.mark.parametrize("model", [".", "./.cache", "-", "\U0001f600" * 300, "a\nb"])
+def test_whatever_a_model_is_called_its_runs_can_be_made_and_are_listed(model: str, runs_folder: Path):
+    run = Run.create(RunConfig.create(model=model), data_hash="a")
+    check_name(run.name)
+    assert run.name in {found.name for found in every()}
+
+
+def test_the_base_run_of_a_run_lies_beside_it(runs_folder: Path):
     run = Run.create(RunConfig.create(), data_hash="a", name="mine")
-    (run.folder / "config.json").write_text(json.dumps({"config": {"lr": -1}}))
-    with pytest.raises(RunError, match=r"config\.json: not a run's config"):
-        _ = run.config
+    assert run.base.folder == runs_folder / RunConfig.create().base().run_name()

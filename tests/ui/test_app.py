@@ -192,22 +192,47 @@ def test_over_forgetting_draws_by_seed_and_counts_all(open_page: Open):
     assert "4 of 384 cases, drawn with seed 1" in first
 
 
-def test_a_broken_run_is_named_and_the_page_stays(open_page: Open, runs_folder: Path):
-    shutil.copytree(EXAMPLES / PO, runs_folder / PO)
-    (runs_folder / PO / "verdicts.jsonl").write_text('{"id": nonsense}\n', encoding="utf-8")
-    app = open_page("compare", b=PO)
-    assert not app.exception
-    assert "verdicts.jsonl" in app.error[0].value
+FILES = ("config.json", "scores.json", "state.json", "job.json", "answers.jsonl", "verdicts.jsonl", "log.jsonl")
 
 
-@pytest.mark.parametrize("file", ["config.json", "scores.json", "state.json", "job.json"])
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("name", PAGES)
 def test_one_broken_run_closes_no_page(open_page: Open, runs_folder: Path, name: str, file: str):
-    shutil.copytree(EXAMPLES / "demo-ga-s0-096b66", runs_folder / "broken")
-    (runs_folder / "broken" / file).write_text("{", encoding="utf-8")
-    app = open_page(name)
-    assert not app.exception
+    """Of the example run that every page would choose first, whatever is in the file."""
+    shutil.copytree(EXAMPLES / PO, runs_folder / PO)
+    for damage in (b"", b"5\n", b"{}\n", b"\xff\n", None):
+        path = runs_folder / PO / file
+        if damage is None:
+            path.unlink()
+            path.mkdir()
+        else:
+            path.write_bytes(damage)
+        app = open_page(name)
+        assert not app.exception
+        assert not app.error
+        assert [title.value for title in app.title] == [TITLES[name]]
+
+
+def test_a_run_whose_verdicts_are_damaged_is_left_out_and_comes_back_when_they_are_mended(
+    open_page: Open, runs_folder: Path
+):
+    shutil.copytree(EXAMPLES / PO, runs_folder / "mine")
+    verdicts = runs_folder / "mine" / "verdicts.jsonl"
+    whole = verdicts.read_bytes()
+    verdicts.write_bytes(b"5\n" + whole)
+    app = open_page("compare", b="mine")
+    assert any("verdicts.jsonl, line 1" in warning.value.replace("\\", "") for warning in app.warning)
+    assert app.selectbox(key="widget-b").value != "mine"
     assert not app.error
+    verdicts.write_bytes(whole)
+    app = open_page("compare", b="mine")
+    assert app.selectbox(key="widget-b").value == "mine"
+
+
+def test_a_broken_run_is_listed_with_what_to_do(open_page: Open, runs_folder: Path):
+    shutil.copytree(EXAMPLES / PO, runs_folder / "mine")
+    (runs_folder / "mine" / "state.json").write_text("{")
+    assert "state.json" in open_page("runs", run="mine").error[0].value.replace("\\", "")
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -4,8 +4,10 @@ import streamlit as st
 
 from safeeraser.assets import ASSETS
 from safeeraser.errors import SafeEraserError
-from safeeraser.ui.frame import consent, header, keys, state, style
+from safeeraser.runs.contents import DamagedError
+from safeeraser.ui.frame import consent, header, keys, reading, state, style
 from safeeraser.ui.frame.pages import PAGES, has_header, page
+from safeeraser.ui.frame.text import escape_markdown
 
 st.set_page_config(page_title="SafeEraser", page_icon=str(ASSETS / "logo.png"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), icon_image=str(ASSETS / "logo.png"))
@@ -21,4 +23,6 @@ try:
         st.session_state["view"] = header.draw()
     current.run()
 except SafeEraserError as error:  # a folder or file that cannot be used: the message says what to do
-    st.error(str(error))
+    if isinstance(error, DamagedError) and reading.leave_out(error):
+        st.rerun()
+    st.error(escape_markdown(str(error)))

@@ -12,8 +12,10 @@ from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
+from safeeraser.runs.contents import DamagedError
 from safeeraser.runs.folder import Run, every
 from safeeraser.score import outcomes
+from safeeraser.ui.frame.text import escape_markdown
 
 
 def source(name: str) -> Source:
@@ -43,13 +45,38 @@ def all_runs() -> dict[str, Run]:
     """Every run by name, the user's own before an example run of the same name; one that is broken is named instead."""
     found: dict[str, Run] = {}
     for run in every():
-        try:
-            facts(run)
-        except SafeEraserError as error:
-            st.warning(f"A run is left out. {error}", icon=":material/folder_off:")
+        if why := _damage(run):
+            st.warning(f"A run is left out. {escape_markdown(why)}", icon=":material/broken_image:")
         else:
             found.setdefault(run.name, run)
     return found
+
+
+# What was found to be damaged, by the run's folder, with the stamps of its files then. A table is read only when a page
+# needs it, so the damage shows in the middle of a page, which then starts again without that run.
+_DAMAGED: dict[str, tuple[tuple, str]] = {}
+
+
+def leave_out(error: DamagedError) -> bool:
+    """Leave a run out until its files change; False if it is left out already: starting again would not help."""
+    folder, stamps = str(error.folder), _stamps(Run(error.folder))
+    known = _DAMAGED.get(folder, ((), ""))[0] == stamps
+    _DAMAGED[folder] = stamps, str(error)
+    return not known
+
+
+def _damage(run: Run) -> str | None:
+    """What is wrong with a run's files as they are now, as far as it was found out."""
+    try:
+        facts(run)
+    except SafeEraserError as error:
+        return str(error)
+    stamps, why = _DAMAGED.get(str(run.folder), ((), ""))
+    return why if stamps == _stamps(run) else None
+
+
+def _stamps(run: Run) -> tuple:
+    return tuple(stamp(path) for path in vars(run).values() if isinstance(path, Path))
 
 
 def at(folder: str) -> Run:
@@ -72,7 +99,7 @@ def scores(run: Run) -> ScoreRow | None:
     try:
         return _scores(str(run.folder), stamp(run.scores_file))
     except SafeEraserError as error:
-        st.warning(f"No scores of {run.name}: {error}", icon=":material/folder_off:")
+        st.warning(escape_markdown(f"No scores of {run.name}: {error}"), icon=":material/broken_image:")
         return None
 
 

@@ -25,6 +25,7 @@ STATES: dict[str, Look] = {
     "queued": Look("…", ":material/schedule:", "blue"),
     "interrupted": Look("◐", ":material/power_off:", "orange"),
     "failed": Look("✕", ":material/error:", "red"),
+    "broken": Look("!", ":material/broken_image:", "red"),
     "cancelled": Look("■", ":material/stop_circle:", "gray"),
     "ready": Look("○", ":material/pending:", "violet"),
     "done": Look("✓", ":material/check_circle:", "green"),
@@ -73,6 +74,8 @@ def sentence(job: Job, run: Run) -> str:
             )
         case "done":
             return f"Done{_when(job.ended)}."
+        case "broken":
+            return "A file of it is damaged; what to do is said below. Nothing else of it is lost."
         case "ready":
             stage = NEXT.get(job.stage)
             command = f" `safeeraser {stage} {run.name}` is next on the command line." if stage else ""
@@ -93,7 +96,7 @@ def _pace(job: Job) -> str:
 
 
 def _goes_on(run: Run, *, failed: bool) -> str:
-    steps = [int(folder.name.removeprefix("step-")) for folder in run.checkpoints.glob("step-*")]
+    steps = run.saved_steps()
     first = "Put the reason right, then resume" if failed else "Resume"
     if run.adapter.exists():
         return f"{first}: training is complete, it goes on with what is missing."

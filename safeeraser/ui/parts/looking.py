@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from safeeraser.data.records import VQA
+from safeeraser.files import stamp
 from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
@@ -23,7 +24,7 @@ def _looks(folder: str, stamp: Any) -> dict[str, dict[int, str]]:
 
 def draw(view: View, run: Run, item: VQA, *, hidden: bool) -> None:
     """The slider and the answer at its step; where the item was not asked along training, why and what was."""
-    found = _looks(str(run.folder), reading.stamp(run.looks))
+    found = _looks(str(run.folder), stamp(run.looks))
     if not found:
         st.info(
             "This run kept no answers along training. Runs launched with a number of steps between looks "

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from safeeraser.data.records import VQA
+from safeeraser.files import stamp
 from safeeraser.runs.folder import Run
 from safeeraser.score import labels, outcomes
 from safeeraser.score.labels import Label
@@ -88,7 +89,7 @@ def choose(view: View) -> Sample:
 
 def _graded(view: View, run: Run, audit: Audit) -> pd.DataFrame:
     """The rows of the audit's set on the header's split, with the picture that each is about."""
-    stamps = [reading.stamp(path) for path in (run.answers, run.verdicts)]
+    stamps = [stamp(path) for path in (run.answers, run.verdicts)]
     rows = _checked(str(run.folder), view.judge or "", audit.check, stamps)
     rows = rows[(rows["set"] == audit.set) & (rows["split"] == view.split)]
     known = rows[rows["id"].isin(view.source.items.keys())]

@@ -8,19 +8,20 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from safeeraser import charts
+from safeeraser import charts, files
 from safeeraser.charts.words import percent, wording
 from safeeraser.config import RunConfig
+from safeeraser.data.rows import LogRow
 from safeeraser.errors import SafeEraserError
 from safeeraser.runs import jobs
-from safeeraser.runs.folder import Run, RunError
+from safeeraser.runs.contents import DamagedError, RunError
+from safeeraser.runs.folder import Run
 from safeeraser.runs.watching import ACTIVE, Job
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import job_words, plots
 
 LINES = 200  # of the log that are shown
-TAIL = 65_536  # bytes that hold them
 UNSET = "–"
 
 
@@ -36,7 +37,7 @@ def status(name: str, *, active: bool) -> None:
         stopping = job_words.cancelling(job, run)
         job_words.badge(job)
         st.markdown(escape_markdown(job_words.sentence(job, run)).replace("\\`", "`"))
-        if job.message and job.status == "failed":
+        if job.message and job.status in ("failed", "broken"):
             st.error(escape_markdown(job.message), icon=":material/error:")
         elif job.message:
             st.caption(f"It said: {escape_markdown(job.message)}")
@@ -152,13 +153,17 @@ def training(name: str, *, active: bool) -> None:
     live()
 
 
-def log_rows(run: Run) -> list[dict[str, Any]]:
-    """The rows of the training log. Read only."""
-    return _log_rows(str(run.folder), reading.stamp(run.log))
+def log_rows(run: Run) -> list[LogRow]:
+    """The rows of the training log, none where it cannot be read, which is said. Read only."""
+    try:
+        return _log_rows(str(run.folder), files.stamp(run.log))
+    except DamagedError as error:
+        st.warning(escape_markdown(str(error)), icon=":material/broken_image:")
+        return []
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _log_rows(folder: str, stamp: Any) -> list[dict[str, Any]]:
+def _log_rows(folder: str, stamp: Any) -> list[LogRow]:
     run = reading.at(folder)
     return run.rows(run.log)
 
@@ -176,12 +181,7 @@ def _log(run: Run) -> None:
 
 def log_tail(path: Path) -> list[str]:
     """The last lines of what a run printed, at most LINES of them; of a line that was overwritten, how it ended."""
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
-        file.seek(max(0, end - TAIL))
-        text = file.read().decode("utf-8", errors="replace")
-    lines = text.split("\n")[1 if end > TAIL else 0 :]
-    return [line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines if line.strip()][-LINES:]
+    return [line.rstrip("\r").rsplit("\r", 1)[-1] for line in files.end(path) if line.strip()][-LINES:]
 
 
 def scores(run: Run) -> None:
