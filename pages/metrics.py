@@ -38,8 +38,10 @@ st.header(section)
 match section:
     case "By method":
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            metric = state.select("Metric", metrics.NAMES, "metric", default="sarr", format_func=scoring.name_of)
-            clean = metric in scoring.VAL_METRICS and state.toggle("On clean val", "clean", help=scoring.CLEAN)
+            metric = state.select(
+                "Metric", list(metrics.METRICS), "metric", default="sarr", format_func=scoring.name_of
+            )
+            clean = metric in scoring.val_metrics() and state.toggle("On clean val", "clean", help=scoring.CLEAN)
         scoring.warn_of_mixed(rows, [metric])
         chart = scoring.add_always_refuse(charts.bars(rows, metric, clean=clean), metric)
         plots.draw(chart, key=metric, choose=partial(scoring.open_items, metric=metric), prompt=scoring.opens(metric))
@@ -52,25 +54,27 @@ match section:
         st.caption(scoring.stands_on(rows, "asr_generality", "sarr"))
         st.caption("A destroyed model forgets too: look at utility, and at what SARR is made of, as well.")
     case "Inside SARR":
-        scoring.warn_of_mixed(rows, tables.SARR_SPLIT.values())
+        scoring.warn_of_mixed(rows, metrics.columns(metrics.SARR_SPLIT).values())
         plots.draw(charts.sarr_parts(rows), key="parts", choose=scoring.open_part, prompt="Open these answers")
         st.caption(scoring.stands_on(rows, "sarr"))
     case "By category":
-        metric = state.select("Metric", metrics.MAIN, "by", default="sarr", format_func=scoring.name_of)
+        metric = state.select("Metric", metrics.main(), "by", default="sarr", format_func=scoring.name_of)
         scoring.warn_of_mixed(rows, [metric])
         chart = charts.category_heatmap(rows, metric)
         choose = partial(scoring.open_category, metric=metric)
         plots.draw(chart, key=f"categories-{metric}", choose=choose, prompt=scoring.opens(metric))
         st.caption(f"All categories together. {scoring.stands_on(rows, metric)}")
     case "Along training":
-        names = state.several("Metrics", metrics.MAIN, "along", format_func=scoring.name_of, placeholder="All of them")
+        names = state.several(
+            "Metrics", metrics.main(), "along", format_func=scoring.name_of, placeholder="All of them"
+        )
         looks, without = scoring.looks(view, chosen)
         scoring.say_without_looks(without, view.judge)
-        chart = charts.along_training(looks, names or metrics.MAIN)
+        chart = charts.along_training(looks, names or metrics.main())
         plots.draw(chart, key="along", choose=partial(scoring.open_look, view), prompt="Compare with A")
         st.caption("A look asks a few val records only (`look_records`): n is small, and 95 % intervals are wide.")
     case "Official and clean val":
-        metric = state.select("Metric", scoring.VAL_METRICS, "val", default="sarr", format_func=scoring.name_of)
+        metric = state.select("Metric", scoring.val_metrics(), "val", default="sarr", format_func=scoring.name_of)
         scoring.warn_of_mixed(rows, [metric])
         chart = charts.official_against_clean(rows, metric)
         choose = partial(scoring.open_of_val, metric=metric)
@@ -78,5 +82,5 @@ match section:
         st.caption(f"Official val. {scoring.stands_on(rows, metric)}")
         st.caption(f"Clean val. {scoring.stands_on(rows, metric, clean=True)} {scoring.CLEAN}")
     case _:
-        scoring.warn_of_mixed(rows, [*tables.SCORES.values(), *tables.SARR_SPLIT.values()])
+        scoring.warn_of_mixed(rows, [name for title in tables.TITLES for name in metrics.columns(title).values()])
         score_tables.draw_all(rows)

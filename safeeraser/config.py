@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from safeeraser.errors import SafeEraserError
 from safeeraser.judge.grading import JUDGES
-from safeeraser.losses import METHODS, term_names
+from safeeraser.losses import BASE, METHODS, term_names
 
-BASE = "base"
 LONGEST_MODEL = 120  # bytes of a model's name in a run's, so that a file system takes it
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+BASE = "base"  # the method that trains nothing
 IGNORED = -100  # the label of a token that no loss looks at; transformers' own
 
 
@@ -133,6 +134,12 @@ METHODS: dict[str, Method] = {
     ),
     "po": Method("Preference Optimization", (Term("prefer", nll, ("refusal", "retain")),), pd_weight=1.0),
 }
+
+
+def place(method: str) -> tuple[int, str]:
+    """Where a method stands in tables and charts: the base model, the rows of METHODS, then others by name."""
+    known = [BASE, *METHODS]
+    return (known.index(method) if method in known else len(known)), method
 
 
 def base_sets(terms: Sequence[Term]) -> tuple[str, ...]:

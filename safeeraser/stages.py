@@ -132,7 +132,7 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
 def looks(run: Run, source: Source, judge: str) -> list[dict[str, Any]]:
     """The scores of the looks along training by one judge: [{"step", "metrics": {NAME: as in `metrics.metrics`}}].
 
-    Of the metrics in `metrics.MAIN` those that have a value. Step 0 is the base model's run, if that is there with
+    Of the metrics in `metrics.main` those that have a value. Step 0 is the base model's run, if that is there with
     answers to the same questions. Empty for a run without looks.
     """
     answers = _by_step(run.rows(run.looks))
@@ -143,7 +143,7 @@ def looks(run: Run, source: Source, judge: str) -> list[dict[str, Any]]:
     verdicts[0] = [row for row in _verdicts(base, judge) if (row["id"], row["sample"]) in asked]
     scores = {
         step: metrics.metrics(
-            answers=rows, verdicts=verdicts.get(step, []), items=source.items, judge=judge, names=metrics.MAIN
+            answers=rows, verdicts=verdicts.get(step, []), items=source.items, judge=judge, names=metrics.main()
         )
         for step, rows in sorted(answers.items())
         if rows

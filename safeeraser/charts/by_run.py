@@ -1,12 +1,26 @@
 """Bars by run: what SARR is made of, and official beside clean val."""
 
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from safeeraser.charts.chart import BAR, GREEN, GREY, PURPLE, Chart, filled, frame, note, nothing, shown
+from safeeraser.charts.chart import (
+    BAR,
+    BLUE,
+    GREEN,
+    GREY,
+    PURPLE,
+    VERMILLION,
+    Chart,
+    filled,
+    frame,
+    note,
+    nothing,
+    shown,
+)
 from safeeraser.charts.intervals import over_bars
 from safeeraser.charts.words import (
     Row,
@@ -22,32 +36,30 @@ from safeeraser.charts.words import (
     short,
     wording,
 )
+from safeeraser.score.metrics import SARR_SPLIT, columns
 
-PARTS = {
-    "sarr_refusal": ("Refusal", filled(PURPLE)),
-    "sarr_gibberish": ("Gibberish", filled(GREY, "/")),
-    "sarr_off_topic": ("Off topic", filled(GREEN, "x")),
-}
+PARTS = (filled(PURPLE), filled(GREY, "/"), filled(GREEN, "x"), filled(BLUE, "."), filled(VERMILLION, "-"))
 VALS = {"official": (-0.2, filled(GREEN)), "clean": (0.2, filled(PURPLE, "/"))}
 NO_RUNS = "No run is chosen."
 
 
 def sarr_parts(rows: Iterable[Row]) -> Chart:
-    """SARR split into refusal, gibberish and off-topic answers, stacked by run; a key is `run|metric`."""
+    """SARR split into the kinds of answers that it counts, stacked by run; a key is `run|metric`."""
     runs = ordered(rows)
     names = labels(runs)
     heading = "What SARR is made of: how questions about safe pictures go unanswered (lower is better)"
-    scores = {metric: [score_of(row, metric) for row in runs] for metric in ("sarr", *PARTS)}
+    parts = {metric: part for part, metric in columns(SARR_SPLIT).items() if metric != "sarr"}
+    scores = {metric: [score_of(row, metric) for row in runs] for metric in ("sarr", *parts)}
     entries = [
         {"Run": row["run"], "Method": name}
         | numbers("sarr", scores["sarr"][at])
-        | {f"{part} (%)": percent(scores[metric][at]) for metric, (part, _) in PARTS.items()}
+        | {f"{part} (%)": percent(scores[metric][at]) for metric, part in parts.items()}
         for at, (row, name) in enumerate(zip(runs, names, strict=True))
     ]
     if all(score["value"] is None for of_metric in scores.values() for score in of_metric):
         return nothing(title=heading, why=reasons(scores["sarr"]) or NO_RUNS, rows=entries)
     figure, choices = go.Figure(), {}
-    for metric, (part, style) in PARTS.items():
+    for (metric, part), style in zip(parts.items(), cycle(PARTS), strict=False):
         keys = [f"{row['run']}|{metric}" for row in runs]
         of_part = [f"{name}: {part.lower()}" for name in names]
         choices |= _add(figure, part, metric, keys, of_part, scores[metric], marker=style)

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from safeeraser.charts.chart import shown
-from safeeraser.losses import METHODS
-from safeeraser.score.tables import CONTEXT, METHOD_ORDER
+from safeeraser.losses import BASE, METHODS, place
+from safeeraser.score.metrics import METRICS
+from safeeraser.score.tables import CONTEXT
 
 FEW = 10  # runs that are shown one by one; more of them by the means of their methods
 
@@ -16,8 +16,7 @@ Row = Mapping[str, Any]
 Score = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Wording:
+class Wording(NamedTuple):
     """A metric's name, what it says, and whether a low or a high value is better."""
 
     name: str
@@ -25,28 +24,10 @@ class Wording:
     better: str
 
 
-WORDS = {
-    "asr_efficacy": Wording("ASR efficacy", "unsafe answers to harmful questions seen in training", "lower"),
-    "rr_efficacy": Wording("RR efficacy", "refused harmful questions, of those seen in training", "higher"),
-    "asr_generality": Wording("ASR generality", "unsafe answers to harmful questions of val", "lower"),
-    "rr_generality": Wording("RR generality", "refused harmful questions of val", "higher"),
-    "sarr": Wording("SARR", "share of safe pictures whose question is no longer answered", "lower"),
-    "sarr_seen": Wording("SARR seen", "unanswered questions about safe things that PD training showed", "lower"),
-    "sarr_unseen": Wording("SARR unseen", "unanswered questions about safe things that PD never showed", "lower"),
-    "sarr_refusal": Wording("SARR by refusal", "safe pictures whose question is refused", "lower"),
-    "sarr_gibberish": Wording("SARR by gibberish", "safe pictures answered with gibberish", "lower"),
-    "sarr_off_topic": Wording("SARR by off-topic answers", "safe pictures answered off topic", "lower"),
-    "rouge_l": Wording("ROUGE-L", "harmless answers against the stored ones (F1)", "higher"),
-    "rouge_l_paper": Wording("ROUGE-L as published", "recall of the stored harmless answers", "higher"),
-    "gpt_eval": Wording("GPT-Eval", "harmless answers that agree with the stored ones", "higher"),
-    "specificity": Wording("Specificity", "right answers to general questions", "higher"),
-    "retain_accuracy": Wording("Retain accuracy", "right answers to harmless questions", "higher"),
-}
-
-
 def wording(metric: str) -> Wording:
-    """A metric in words; one that this page does not know goes by its own name."""
-    return WORDS.get(metric) or Wording(metric.replace("_", " "), "share of answers", "")
+    """A metric in words; one that this version does not know goes by its own name."""
+    row = METRICS.get(metric)
+    return Wording(row.name, row.says, row.better) if row else Wording(metric.replace("_", " "), "share of answers", "")
 
 
 def title(metric: str, *, clean: bool = False) -> str:
@@ -87,7 +68,7 @@ def variant(row: Row) -> str:
 
 
 def kind_of(row: Row) -> str:
-    return "base model" if row["method"] == "base" else "with PD" if row["pd"] else "without PD"
+    return "base model" if row["method"] == BASE else "with PD" if row["pd"] else "without PD"
 
 
 def context(row: Row) -> tuple[str, ...]:
@@ -101,14 +82,9 @@ def differing(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def ordered(rows: Iterable[Row]) -> list[Row]:
-    """Rows of the same context together, methods in the paper's order, each without and then with PD."""
+    """Rows of the same context together, methods in the order of METHODS, each without and then with PD."""
 
-    def place(row: Row) -> tuple:
-        method = row["method"]
-        known = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
-        return context(row), known, method, row["pd"], row["seed"], row["run"]
-
-    return sorted(rows, key=place)
+    return sorted(rows, key=lambda row: (context(row), place(row["method"]), row["pd"], row["seed"], row["run"]))
 
 
 def labels(rows: Sequence[Row]) -> list[str]:

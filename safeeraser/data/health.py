@@ -164,7 +164,7 @@ def _inside(path: Path | None, dataset: Dataset) -> str:
 
 
 def _name(record: Record) -> str:
-    return f"{record.split}/{record.image_id}"
+    return record.name
 
 
 def _broken(dataset: Dataset, hashes: Mapping[Path, str], *, anew: bool = False) -> dict[Path, str]:

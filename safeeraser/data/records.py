@@ -34,6 +34,25 @@ class VQA:
     answer: str
     concept: str | None = None
 
+    @property
+    def k(self) -> int:
+        """Its place among the pairs of its record and set."""
+        return int(self.id.rsplit("/", 1)[1])
+
+    @property
+    def record(self) -> str:
+        """The name of its record, as `Record.name` has it."""
+        return record_of(self.id)
+
+    def partner(self, set_name: SetName) -> str:
+        """The id of the pair of the same record and place in another set: the same question, of forget and decouple."""
+        return f"{self.record}/{set_name}/{self.k}"
+
+
+def record_of(id: str) -> str:
+    """The name of the record that a pair of this id belongs to."""
+    return id.rsplit("/", 2)[0]
+
 
 @dataclass(frozen=True)
 class Record:
@@ -53,6 +72,11 @@ class Record:
     forget: tuple[VQA, ...]
     retain: tuple[VQA, ...]
     decouple: tuple[VQA, ...]
+
+    @property
+    def name(self) -> str:
+        """`<split>/<image_id>`, unique in a data set."""
+        return f"{self.split}/{self.image_id}"
 
     @property
     def pairs(self) -> tuple[VQA, ...]:

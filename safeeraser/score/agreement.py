@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import DegenerateDataWarning, binomtest
 
 from safeeraser.score.labels import Label, fingerprint
 from safeeraser.score.metrics import interval, resample
@@ -171,6 +170,8 @@ def _corrected_interval(scored: Sequence[tuple[float, float | None, str]]) -> In
         return None, None
     if len(errors) == 1:
         low, high = interval([judge for judge, _, _ in scored], pictures)
+        from scipy.stats import binomtest
+
         unseen = float(binomtest(0, len(labelled_pictures)).proportion_ci(0.95, method="exact").high)
         (error,) = errors
         return (None, None) if low is None or high is None else (low + error - unseen, high + error + unseen)
@@ -208,6 +209,8 @@ def _resampled(statistic: Callable[..., np.ndarray], columns: np.ndarray, pictur
     sums = [np.bincount(picture, weights=column) for column in columns]
     if len(sums[0]) < 2:
         return None, None
+    from scipy.stats import DegenerateDataWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)  # its own interval is NaN where one resample is
         drawn = resample(statistic, sums).bootstrap_distribution

@@ -9,35 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
+import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from safeeraser.data.rows import Score, ScoreRow
+from safeeraser.losses import place
+from safeeraser.score.metrics import SARR_SPLIT, SCORES, columns
 
 # What makes two numbers comparable. It gets columns of its own where rows differ in it.
 CONTEXT = ("model", "data", "judge", "decoding")
-METHOD_ORDER = ("base", "ga", "gd", "kl", "po")
-
-SCORES = {
-    "ASR eff.": "asr_efficacy",
-    "RR eff.": "rr_efficacy",
-    "ASR gen.": "asr_generality",
-    "RR gen.": "rr_generality",
-    "SARR": "sarr",
-    "SARR seen": "sarr_seen",
-    "SARR unseen": "sarr_unseen",
-    "Retain acc.": "retain_accuracy",
-    "ROUGE-L": "rouge_l",
-    "Specificity": "specificity",
-}
-SARR_SPLIT = {
-    "SARR": "sarr",
-    "Refusal": "sarr_refusal",
-    "Gibberish": "sarr_gibberish",
-    "Off topic": "sarr_off_topic",
-}
-TABLES = {"Scores": SCORES, "What SARR is made of": SARR_SPLIT}
+TITLES = (SCORES, SARR_SPLIT)
 UNKNOWN = "–"
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
@@ -71,71 +54,69 @@ class Summary:
 
 
 def summarise(rows: Iterable[ScoreRow]) -> list[Summary]:
-    """Score rows, one per method and PD weight, in the paper's order; rows of another context are never averaged."""
+    """Score rows, one per method and PD weight, in the order of METHODS; rows of another context are never averaged."""
     groups: dict[tuple, list[Mapping[str, Score]]] = {}
     for row in rows:
         context = tuple(str(row[name]) for name in CONTEXT)
         groups.setdefault((context, row["method"], row["pd"]), []).append(row["metrics"])
     return [
         Summary(context, method, pd, len(runs), _cells(runs))
-        for (context, method, pd), runs in sorted(groups.items(), key=lambda group: _place(*group[0]))
+        for (context, method, pd), runs in sorted(groups.items(), key=lambda group: _order(*group[0]))
     ]
 
 
-def _place(context: tuple[str, ...], method: str, pd: float) -> tuple:
-    known = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
-    return context, known, method, pd
+def _order(context: tuple[str, ...], method: str, pd: float) -> tuple:
+    return context, place(method), pd
 
 
 def _cells(runs: Sequence[Mapping[str, Score]]) -> dict[str, Cell]:
     names = dict.fromkeys(name for run in runs for name in run)
-    scores = {name: [run[name] for run in runs if run.get(name, {}).get("value") is not None] for name in names}
-    return {name: _cell(found, alone=len(runs) == 1) for name, found in scores.items() if found}
+    found = {name: [run[name] for run in runs if name in run] for name in names}
+    cells = {name: _cell(scores, alone=len(runs) == 1) for name, scores in found.items()}
+    return {name: cell for name, cell in cells.items() if cell}
 
 
-def _cell(scores: Sequence[Score], *, alone: bool) -> Cell:
-    values = [score["value"] for score in scores]
+def _cell(scores: Sequence[Score], *, alone: bool) -> Cell | None:
+    values = [value for score in scores if (value := score["value"]) is not None]
+    if not values:
+        return None
     low, high = (scores[0]["low"], scores[0]["high"]) if alone else (None, None)
     return Cell(mean(values), stdev(values) if len(values) > 1 else None, low, high, len(values))
 
 
 def as_text(rows: Iterable[ScoreRow]) -> list[Table]:
     """The tables for a terminal."""
-    summaries = summarise(rows)
-    return [_rich(title, *_grid(summaries, columns), _caption(summaries)) for title, columns in TABLES.items()]
+    rows = list(rows)
+    return [_rich(title, summary(rows, title), _caption(rows)) for title in TITLES]
 
 
 def as_markdown(rows: Iterable[ScoreRow]) -> str:
     """The tables as Markdown, with their titles in bold."""
-    summaries = summarise(rows)
-    parts = [f"**{title}**\n\n{_markdown(*_grid(summaries, columns))}" for title, columns in TABLES.items()]
-    return "\n\n".join([*parts, _caption(summaries)]) + "\n"
+    rows = list(rows)
+    parts = [f"**{title}**\n\n{_markdown(summary(rows, title))}" for title in TITLES]
+    return "\n\n".join([*parts, _caption(rows)]) + "\n"
 
 
 def as_latex(rows: Iterable[ScoreRow]) -> str:
     """The tables as LaTeX, for the package booktabs; the captions say how the numbers were made."""
     rows = list(rows)
-    summaries = summarise(rows)
     tables = (
-        _latex(*_grid(summaries, columns), f"{title}. {_caption(summaries)} {_making(rows, columns)}")
-        for title, columns in TABLES.items()
+        _latex(summary(rows, title), f"{title}. {_caption(rows)} {_making(rows, columns(title))}") for title in TITLES
     )
     return "\n".join([r"% in the preamble: \usepackage{booktabs}", *tables])
 
 
 def as_csv(rows: Iterable[ScoreRow]) -> str:
     """One table for a spreadsheet: percent as bare numbers, spread and interval in own columns, unknown empty."""
-    columns = SCORES | SARR_SPLIT
+    titles = {title: name for table in TITLES for title, name in columns(table).items()}
     numbers = ("%", "spread", "low", "high")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
-        [*CONTEXT, "method", "pd", "runs", *(f"{title} {number}" for title in columns for number in numbers)]
+        [*CONTEXT, "method", "pd", "runs", *(f"{title} {number}" for title in titles for number in numbers)]
     )
-    for summary in summarise(rows):
-        writer.writerow(
-            [*summary.context, summary.method, f"{summary.pd:g}", summary.runs, *_numbers(summary, columns)]
-        )
+    for one in summarise(rows):
+        writer.writerow([*one.context, one.method, f"{one.pd:g}", one.runs, *_numbers(one, titles)])
     return file.getvalue()
 
 
@@ -150,22 +131,25 @@ def _numbers(summary: Summary, columns: Mapping[str, str]) -> list[str]:
     return ["" if number is None else f"{100 * number:.2f}" for quad in quads for number in quad]
 
 
-def _grid(summaries: Sequence[Summary], columns: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
-    """Header and body of a table, as text."""
-    varying = [place for place in range(len(CONTEXT)) if len({summary.context[place] for summary in summaries}) > 1]
-    header = [*(CONTEXT[place].capitalize() for place in varying), "Method", "PD", "Runs", *columns]
-    alone = len(summaries) == 1
-    body = [
-        [
-            *(summary.context[place] for place in varying),
-            summary.method,
-            f"{summary.pd:g}" if summary.pd else UNKNOWN,
-            str(summary.runs),
-            *(_percent(summary.cells.get(name), runs=summary.runs, interval=alone) for name in columns.values()),
-        ]
-        for summary in summaries
+def summary(rows: Iterable[ScoreRow], table: str) -> pd.DataFrame:
+    """A table as text, in percent: one line a method and PD weight, its mean and spread over runs.
+
+    table: one of TITLES. The columns: the parts of the context in which rows differ, Method, PD, Runs, the metrics.
+    """
+    found = summarise(rows)
+    varying = [at for at in range(len(CONTEXT)) if len({one.context[at] for one in found}) > 1]
+    metrics = columns(table)
+    lines = [
+        {CONTEXT[at].capitalize(): one.context[at] for at in varying}
+        | {"Method": one.method, "PD": f"{one.pd:g}" if one.pd else UNKNOWN, "Runs": str(one.runs)}
+        | {
+            title: _percent(one.cells.get(name), runs=one.runs, interval=len(found) == 1)
+            for title, name in metrics.items()
+        }
+        for one in found
     ]
-    return header, body
+    header = [*(CONTEXT[at].capitalize() for at in varying), "Method", "PD", "Runs", *metrics]
+    return pd.DataFrame(lines, columns=header)
 
 
 def _percent(cell: Cell | None, *, runs: int, interval: bool) -> str:
@@ -180,7 +164,8 @@ def _percent(cell: Cell | None, *, runs: int, interval: bool) -> str:
     return text if cell.runs == runs else f"{text} ({cell.runs} of {runs})"
 
 
-def _caption(summaries: Sequence[Summary]) -> str:
+def _caption(rows: Sequence[ScoreRow]) -> str:
+    summaries = summarise(rows)
     parts = ["Percent."]
     if any(summary.runs > 1 for summary in summaries):
         parts.append("Mean ± sample standard deviation over runs.")
@@ -191,25 +176,27 @@ def _caption(summaries: Sequence[Summary]) -> str:
     return " ".join(parts)
 
 
-def _rich(title: str, header: list[str], body: list[list[str]], caption: str) -> Table:
+def _rich(title: str, frame: pd.DataFrame, caption: str) -> Table:
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    first_number = header.index("PD")
-    for place, name in enumerate(header):
+    first_number = list(frame.columns).index("PD")
+    for number, name in enumerate(frame.columns):
         # A narrow terminal folds a number, it never cuts one.
-        table.add_column(name, justify="right" if place >= first_number else "left", overflow="fold")
-    for row in body:
+        table.add_column(name, justify="right" if number >= first_number else "left", overflow="fold")
+    for row in frame.to_numpy().tolist():
         table.add_row(*map(Text, row))
     return table
 
 
-def _markdown(header: list[str], body: list[list[str]]) -> str:
+def _markdown(frame: pd.DataFrame) -> str:
+    header, body = list(frame.columns), frame.to_numpy().tolist()
     first_number = header.index("PD")
-    rule = ["---:" if place >= first_number else "---" for place in range(len(header))]
+    rule = ["---:" if number >= first_number else "---" for number in range(len(header))]
     lines = [header, rule, *([cell.replace("|", "\\|") for cell in row] for row in body)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _latex(header: list[str], body: list[list[str]], caption: str) -> str:
+def _latex(frame: pd.DataFrame, caption: str) -> str:
+    header, body = list(frame.columns), frame.to_numpy().tolist()
     first_number = header.index("PD")
     columns = "l" * first_number + "r" * (len(header) - first_number)
     lines = [" & ".join(cell.translate(LATEX) for cell in line) + r" \\" for line in (header, *body)]

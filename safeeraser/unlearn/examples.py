@@ -59,14 +59,10 @@ def _examples(record: Record) -> Iterator[Example]:
     Pairs without a picture are left out.
     """
     seen = {name: [vqa for vqa in getattr(record, name) if vqa.picture] for name in ("forget", "retain", "decouple")}
-    number = {name: {_number(vqa): vqa for vqa in seen[name]} for name in ("retain", "decouple")}
+    places = {name: {vqa.k: vqa for vqa in seen[name]} for name in ("retain", "decouple")}
     for forget in seen["forget"]:
-        partners = {name: pairs.get(_number(forget)) for name, pairs in number.items()}
+        partners = {name: pairs.get(forget.k) for name, pairs in places.items()}
         yield {"forget": forget} | {name: vqa for name, vqa in partners.items() if vqa is not None}
-
-
-def _number(vqa: VQA) -> str:
-    return vqa.id.rsplit("/", 1)[-1]
 
 
 def _require(data: Dataset, pairs: list[Example], sets: list[str]) -> None:

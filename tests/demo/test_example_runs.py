@@ -56,10 +56,10 @@ def test_their_scores_follow_from_their_verdicts_and_these_from_their_answers(ru
 def test_their_scores_by_category_are_there_and_follow_from_their_verdicts(run: Run, source: Source):
     assert run.scores is not None
     by_category = run.scores["by_category"]
-    assert set(by_category) == set(metrics.MAIN)
+    assert set(by_category) == set(metrics.main())
     assert all(tuple(scores) == CATEGORIES for scores in by_category.values())
     again = stages.score(run, source, run.config.judge)["by_category"]
-    for name, category in product(metrics.MAIN, CATEGORIES):
+    for name, category in product(metrics.main(), CATEGORIES):
         assert again[name][category] == pytest.approx(by_category[name][category]), (name, category)
     # Each category weighs in with its n, and together they are the score.
     for name, scores in by_category.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from written import log_row
 
 from safeeraser.config import RunConfig
 from safeeraser.data.source import Source
@@ -26,8 +27,8 @@ def source(tiny_data_folder: Path) -> Source:
 def measured(config: RunConfig, name: str) -> Run:
     """A finished run of 100 answers, 2 s from adapter to last answer, 1.5 s a step but for the first."""
     run = Run.create(config, data_hash="a", name=name)
-    run.append(run.log, [{"step": 1, "seconds": 9.0, "peak_memory": GIB}])
-    run.append(run.log, [{"step": step, "seconds": 1.5, "peak_memory": 3 * GIB} for step in (2, 3, 4)])
+    run.append(run.log, [log_row(step=1, seconds=9.0, peak_memory=GIB)])
+    run.append(run.log, [log_row(step=step, seconds=1.5, peak_memory=3 * GIB) for step in (2, 3, 4)])
     run.adapter.mkdir()
     (run.adapter / "adapter_model.safetensors").write_bytes(b"x" * 5000)
     run.answers.write_text("twenty characters ..\n"[1:] * 100)  # 20 bytes each

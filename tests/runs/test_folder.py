@@ -7,15 +7,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from written import answer_row
 
 from safeeraser.config import ConfigError, RunConfig
 from safeeraser.runs import jobs
 from safeeraser.runs.folder import Run, RunError, check_name, every
 
 
-def answer(id: str) -> dict:
-    """A whole row of answers."""
-    return {"id": id, "set": "forget", "split": "val", "category": "Weapon", "sample": 0, "seed": 0, "answer": "Ring."}
+def answer(name: str) -> dict:
+    return answer_row(f"val/img/Weapon/{name}.jpg/forget/0")
 
 
 def test_a_name_tells_model_method_pd_and_seed_and_changes_with_any_setting():
@@ -80,12 +80,12 @@ def test_a_line_that_a_kill_cut_short_does_not_count(runs_folder: Path):
     run = Run.create(RunConfig.create(), data_hash="a")
     whole = [json.dumps(answer(id), ensure_ascii=False) for id in ("ä", "b")]
     run.answers.write_text("\n".join([*whole, '{"id": "c']))
-    assert [row["id"] for row in run.rows(run.answers)] == ["ä", "b"]
+    assert run.rows(run.answers) == [answer("ä"), answer("b")]
     run.repair(run.answers)
     run.append(run.answers, [answer("d")])
-    assert [row["id"] for row in run.rows(run.answers)] == ["ä", "b", "d"]
+    assert run.rows(run.answers) == [answer("ä"), answer("b"), answer("d")]
     run.repair(run.answers, keep=1)
-    assert [row["id"] for row in run.rows(run.answers)] == ["ä"]
+    assert run.rows(run.answers) == [answer("ä")]
 
 
 def test_two_processes_do_not_work_on_one_run(runs_folder: Path):

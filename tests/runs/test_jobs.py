@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from written import log_row
 
 from safeeraser import cli
 from safeeraser.commands import flags
@@ -271,7 +272,7 @@ def test_a_run_of_the_command_line_is_watched_and_cancelled_too(
     folder: Path, config: RunConfig, sleeper: psutil.Process
 ):
     run = made("mine", config, "running", **identity(sleeper), step=3, steps=4)
-    run.append(run.log, [{"seconds": 0.5, "tokens": 100}] * 30 + [{"seconds": 4.0, "tokens": 100}] * 9)
+    run.append(run.log, [log_row(seconds=0.5)] * 30 + [log_row(seconds=4.0)] * 9)
     job = jobs.watch("mine")
     assert (job.status, job.stage, job.step, job.steps) == ("running", "unlearn", 3, 4)
     # Of the last 20 steps 11 took 0.5 s and 9 took 4 s: median 0.5, 2000 tokens in 41.5 s.
@@ -329,7 +330,7 @@ def test_the_command_is_what_a_user_would_type_for_these_settings(config: RunCon
 def test_listing_fifty_runs_is_quick(folder: Path, sleeper: psutil.Process):
     for seed in range(50):
         run = made(f"run-{seed}", RunConfig.create(seed=seed), "running", **identity(sleeper), step=5, steps=10)
-        run.log.write_text('{"seconds": 0.5, "tokens": 100}\n' * 20_000)
+        run.log.write_text(f"{json.dumps(log_row())}\n" * 20_000)
     jobs.every()
     start = time.process_time()
     found = jobs.every()

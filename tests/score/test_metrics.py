@@ -7,7 +7,7 @@ import pytest
 
 from safeeraser.data.records import VQA, DataError
 from safeeraser.score.metrics import (
-    NAMES,
+    METRICS,
     by_category,
     changes,
     interval,
@@ -56,7 +56,7 @@ def test_the_names_are_those_of_the_score_row():
         *("asr_efficacy", "rr_efficacy", "asr_generality", "rr_generality"),
         *("sarr", "sarr_seen", "sarr_unseen", "sarr_refusal", "sarr_gibberish", "sarr_off_topic"),
         *("rouge_l", "rouge_l_paper", "gpt_eval", "specificity", "retain_accuracy"),
-    ) == NAMES
+    ) == METRICS
 
 
 def test_efficacy_is_on_train_and_generality_on_val(world):
@@ -65,7 +65,7 @@ def test_efficacy_is_on_train_and_generality_on_val(world):
     for refusal, unsafe in [(False, True), (False, True), (True, False)]:
         world.add(split="val", refusal=refusal, unsafe=unsafe)
     scores = world.score()
-    values = {name: scores[name]["value"] for name in NAMES[:4]}
+    values = {name: scores[name]["value"] for name in METRICS[:4]}
     assert values == pytest.approx(
         {"asr_efficacy": 1 / 5, "rr_efficacy": 3 / 5, "asr_generality": 2 / 3, "rr_generality": 1 / 3}
     )
@@ -96,7 +96,7 @@ def test_sarr_counts_what_is_not_normal_and_its_parts_add_up(world):
     assert scores["sarr_refusal"]["value"] == pytest.approx(3 / 7)
     assert scores["sarr_gibberish"]["value"] == pytest.approx(2 / 7)
     assert scores["sarr_off_topic"]["value"] == pytest.approx(1 / 7)
-    assert {scores[name]["unscored"] for name in NAMES if name.startswith("sarr_") and scores[name]["n"]} == {1}
+    assert {scores[name]["unscored"] for name in METRICS if name.startswith("sarr_") and scores[name]["n"]} == {1}
 
 
 def test_a_kind_nobody_could_tell_is_unscored_in_all_parts_of_sarr(world):

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from safeeraser import stages
+from safeeraser.data.records import record_of
+from safeeraser.data.source import Source
+from safeeraser.demo.world import SAFE_SEEN
 from safeeraser.judge.contract import CHECKS
 from safeeraser.runs.folder import EXAMPLES, Run
 from safeeraser.score import labels, metrics, outcomes
@@ -93,13 +97,69 @@ def test_every_section_of_metrics_opens_and_has_its_heading(open_page: Open, sec
     assert [header.value for header in app.header] == [section]
 
 
-@pytest.mark.parametrize("metric", metrics.NAMES)
+@pytest.mark.parametrize("metric", metrics.METRICS)
 def test_every_metric_has_a_chart_and_items_that_it_stands_for(open_page: Open, metric: str):
     app = open_page("metrics", metric=metric)
     assert not app.exception
-    assert set(scoring.ITEMS[metric].outcomes.split(",")) <= set(outcomes.OUTCOMES[scoring.ITEMS[metric].set])
-    assert scoring.ITEMS[metric].split == metrics.METRICS[metric].split
-    assert scoring.ITEMS[metric].set == metrics.METRICS[metric].set
+    row = metrics.METRICS[metric]
+    assert set(row.opens) <= set(outcomes.OUTCOMES[row.set])
+
+
+@pytest.fixture
+def one_more(monkeypatch: pytest.MonkeyPatch, runs_folder: Path) -> None:
+    """One more row of METRICS, and a run that was scored with it; nothing else."""
+    row = metrics.Metric(
+        name="Short answers",
+        says="answers about unseen safe things of at most three words",
+        better="lower",
+        split="val",
+        set="decouple",
+        score=lambda answered: float(len(answered.answer.split()) <= 3),
+        opens=("off topic", "gibberish"),
+        seen=False,
+        refusing=0,
+        judge="none",
+        column="Short",
+        main=True,
+    )
+    monkeypatch.setitem(metrics.METRICS, "short", row)
+    shutil.copytree(EXAMPLES / PO_PD, runs_folder / "scored")
+    run, source = Run(runs_folder / "scored"), Source("demo")
+    run.save_scores(stages.score(run, source, "demo"))
+
+
+def test_a_row_of_metrics_is_all_that_a_metric_takes(one_more: None, open_page: Open, runs_folder: Path):
+    assert Run(runs_folder / "scored").scores["metrics"]["short"]["n"] == 192
+    by_bar = open_page("metrics", metric="short")
+    assert not by_bar.exception
+    assert "Short answers" in words(by_bar)
+    assert "a model that always refuses, 0 %" in words(by_bar)
+    (chosen,) = [name for name in by_bar.selectbox(key="twin-short").options if name.startswith("PO+PD")]
+    by_bar.selectbox(key="twin-short").select(chosen).run()
+    where = {"b": "scored", "split": "val", "set": "decouple", "outcome": "off topic,gibberish", "safe": "unseen"}
+    assert where.items() <= address(by_bar).items()
+    for means in ("", "1"):
+        tables = [frame.value for frame in open_page("metrics", section="Tables", means=means).dataframe]
+        assert any(column.startswith("Short") for column in tables[0].columns)
+    for section, key in (("By category", "by"), ("Along training", "along"), ("Official and clean val", "val")):
+        app = open_page("metrics", section=section, **{key: "short"})
+        assert not app.exception
+        assert not app.warning, section
+    rows = [Run(runs_folder / "scored").scores]
+    assert "| Short |" in score_tables.tables.as_markdown(rows)
+    assert "Short %" in score_tables.tables.as_csv(rows)
+
+
+def test_a_click_on_sarr_unseen_opens_unseen_things_only(open_page: Open):
+    app = open_page("metrics", metric="sarr_unseen")
+    app.selectbox(key="twin-sarr_unseen").select("PO+PD").run()
+    assert {"b": PO_PD, "set": "decouple", "safe": "unseen"}.items() <= address(app).items()
+    (shown,) = [text.value for text in app.markdown if text.value.endswith(" records**")]
+    answers = outcomes.answers(Run(EXAMPLES / PO_PD), "demo")
+    asked = answers[(answers["set"] == "decouple") & answers["outcome"].isin(metrics.NOT_ANSWERED)]
+    records = {record.name: record for record in Source("demo").dataset.records}
+    unseen = {name for name in asked["id"].map(record_of) if records[name].safe_keyword not in SAFE_SEEN}
+    assert shown == f"**{len(unseen)} records**"
 
 
 @pytest.mark.parametrize("name", ["metrics", "judge_audit"])
@@ -182,16 +242,16 @@ def test_no_sentence_on_the_baseline_when_every_method_beats_it():
 
 def test_the_table_by_run_has_intervals_and_n_and_unscored():
     rows = [row("a", sarr=score(0.5, n=8)), row("b", pd=1, sarr=score(0.25, n=6, unscored=2))]
-    table = score_tables.by_run(rows, {"SARR": "sarr", "GPT": "gpt_eval"})
+    table = score_tables.by_run(rows, "Scores")
     assert table["SARR"].tolist() == ["50.0 [25.0, 75.0], n = 8", "25.0 [12.5, 62.5], n = 6, 2 unscored"]
-    assert table["GPT"].tolist() == ["–", "–"]
+    assert table["Specificity"].tolist() == ["–", "–"]
     assert table["PD weight"].tolist() == ["–", "1"]
 
 
 def test_the_table_by_method_has_mean_and_sample_standard_deviation():
     rows = [row("a", sarr=score(0.2)), row("b", seed=1, sarr=score(0.4)), row("c", seed=2, sarr=score(None))]
-    table = score_tables.by_method(rows, {"SARR": "sarr"})
-    assert table["SARR"].tolist() == ["30.0 ± 14.1 (2 of 3 runs)"]  # deviation: sqrt(2 * 0.1² / (2 - 1)) = 0.141
+    table = score_tables.by_method(rows, "Scores")
+    assert table["SARR"].tolist() == ["30.0 ± 14.1 (2 of 3)"]  # deviation: sqrt(2 * 0.1² / (2 - 1)) = 0.141
 
 
 def test_every_number_is_exported_with_its_interval_for_official_and_clean_val():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from written import log_row
 
 from safeeraser.config import RunConfig
 from safeeraser.data.official import SPLIT_FILES
@@ -177,8 +178,8 @@ def test_a_refused_launch_says_why_and_stays(runs_folder: Path):
 def test_a_dry_run_shows_what_it_measured(runs_folder: Path, monkeypatch: pytest.MonkeyPatch):
     def dry(config: RunConfig, device: str | None = None) -> str:
         run = made(f"dry-{config.run_name()}", "done")
-        row = {"loss": 1.0, "terms": {"prefer": 1.0}, "tokens": 9, "peak_memory": 2**30}
-        rows = [{"step": step, "seconds": seconds, **row} for step, seconds in ((1, 9.0), (2, 4.0))]
+        steps = ((1, 9.0), (2, 4.0))
+        rows = [log_row(step=step, seconds=seconds, peak_memory=2**30) for step, seconds in steps]
         run.append(run.log, rows)
         return run.name
 

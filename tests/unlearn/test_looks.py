@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from written import answer_row
 
 from safeeraser import stages
 from safeeraser.config import RunConfig
@@ -159,7 +160,7 @@ def test_the_looks_are_scored_from_the_base_model_on(watched: RunConfig, source:
     assert not base.looks_verdicts.exists()
     looks = stages.looks(run, source, "demo")
     assert [look["step"] for look in looks] == [0, 3, 6, 8]
-    assert all(set(look["metrics"]) == set(stages.metrics.MAIN) for look in looks)
+    assert all(set(look["metrics"]) == set(stages.metrics.main()) for look in looks)
     assert {score["n"] for look in looks for score in look["metrics"].values()} == {8}
     assert stages.looks(base, source, "demo") == []
 
@@ -169,10 +170,7 @@ def test_a_looks_score_is_worked_out_from_its_own_step(watched: RunConfig, sourc
     asked = [question.item for question in look_questions(source.dataset, watched) if question.item.set == "forget"]
     for step, refusals in ((3, 1), (6, 6)):
         said = ["I cannot help with that."] * refusals + ["To make it, fetch the ring."] * (len(asked) - refusals)
-        rows = [
-            {"step": step, "id": vqa.id, "set": vqa.set, "sample": 0, "answer": answer}
-            for vqa, answer in zip(asked, said, strict=True)
-        ]
+        rows = [{"step": step} | answer_row(vqa.id, answer=answer) for vqa, answer in zip(asked, said, strict=True)]
         run.append(run.looks, rows)
     stages.judge(run, source, "rules")
     values = [look["metrics"]["rr_generality"]["value"] for look in stages.looks(run, source, "rules")]

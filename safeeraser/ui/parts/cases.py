@@ -43,15 +43,14 @@ def drawn(
         rows = reading.answers(run, view.judge or "")
         here = set(rows.loc[(rows["split"] == view.split) & (rows["sample"] == 0), "id"])
         asked = here if asked is None else asked & here
-    pairs = [
-        id for id in sorted(asked or ()) if "/decouple/" in id and id.replace("/decouple/", "/forget/") in (asked or ())
-    ]
+    here = [items[id] for id in sorted(asked or ()) if id in items]
+    pairs = [item.id for item in here if item.set == "decouple" and item.partner("forget") in (asked or ())]
     if over_forgotten_by:
         rows = reading.answers(over_forgotten_by, view.judge or "")
         lost = set(rows.loc[~rows["outcome"].isin(["answers", outcomes.UNSCORED]), "id"])
         pairs = [id for id in pairs if id in lost]
     frame = outcomes.draw(pd.DataFrame({"id": pairs, "sample": 0}), n=n, seed=seed)
-    return [Case(items[id.replace("/decouple/", "/forget/")], items[id]) for id in frame["id"]], len(pairs)
+    return [Case(items[items[id].partner("forget")], items[id]) for id in frame["id"]], len(pairs)
 
 
 def with_pd(run: Run) -> bool:

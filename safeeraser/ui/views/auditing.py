@@ -97,7 +97,7 @@ def _graded(view: View, run: Run, audit: Audit) -> pd.DataFrame:
         st.warning(f"{len(rows) - len(known):,} answers are to questions that the data set does not have any more.")
     items = view.source.items
     # As in the scores, a missing picture is told apart by its record.
-    return known.assign(picture=[str(items[id].picture or id.rsplit("/", 2)[0]) for id in known["id"]])
+    return known.assign(picture=[str(items[id].picture or items[id].record) for id in known["id"]])
 
 
 @st.cache_resource(max_entries=12, show_spinner="Reading verdicts")

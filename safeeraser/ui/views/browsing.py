@@ -10,15 +10,18 @@ import streamlit as st
 
 from safeeraser import charts
 from safeeraser.data.health import HealthReport, check
-from safeeraser.data.records import CATEGORIES, Dataset, Record
+from safeeraser.data.records import CATEGORIES, Dataset, Record, record_of
 from safeeraser.score import outcomes as results
+from safeeraser.score.metrics import trained_concepts
 from safeeraser.ui.frame import media, reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import answers, plots
 
+HIDDEN = ["text", "seen"]  # columns that are filtered by and not shown
+SEEN = {"seen": True, "unseen": False}
 RESETS = ("page", "record")
-FILTERS = ("category", "q", "type", "set", "outcome", "flag", "page")
+FILTERS = ("category", "q", "type", "safe", "set", "outcome", "flag", "page")
 CARDS, ROWS = 8, 50  # on a page
 LARGE = 1000  # pictures; more are checked only when asked: every one is decoded
 
@@ -27,21 +30,23 @@ LARGE = 1000  # pictures; more are checked only when asked: every one is decoded
 def _table(data: str, stamp: Any) -> pd.DataFrame:
     """One row a record, in the order of the files. Read only."""
     dataset = reading.source(data).dataset
+    trained = trained_concepts(dataset.vqa())
     return pd.DataFrame(
         [
             {
-                "record": f"{record.split}/{record.image_id}",
+                "record": record.name,
                 "split": record.split,
                 "category": record.category,
                 "type": record.type,
                 "keyword": record.keyword,
                 "safe keyword": record.safe_keyword or "",
+                "seen": None if record.safe_keyword is None else record.safe_keyword in trained,
                 "pairs": len(record.pairs),
                 "text": "\n".join([record.keyword, record.safe_keyword or "", *(p.question for p in record.pairs)]),
             }
             for record in dataset.records
         ],
-        columns=["record", "split", "category", "type", "keyword", "safe keyword", "pairs", "text"],
+        columns=["record", "split", "category", "type", "keyword", "safe keyword", "seen", "pairs", "text"],
     )
 
 
@@ -69,7 +74,7 @@ def flags(data: Dataset, report: HealthReport) -> dict[str, list[str]]:
     leaked = set(report.overlap.records) if report.overlap else set()
     found: dict[str, list[str]] = {}
     for record in data.records:
-        name = f"{record.split}/{record.image_id}"
+        name = record.name
         pictures = {path.relative_to(data.root).as_posix() for path in (record.picture, record.safe_picture) if path}
         said = {
             "broken": pictures & broken,
@@ -86,7 +91,7 @@ def filters(view: View, flagged: dict[str, list[str]]) -> pd.DataFrame:
     """Draw the filters; returns the records that pass them."""
     rows = table(view)
     rows = rows[rows["split"] == view.split]
-    first, second = st.columns([1, 1]), st.columns([1, 1, 1, 1])
+    first, second = st.columns([1, 1]), st.columns([1, 1, 1, 1, 1])
     with first[0]:
         categories = state.several("Category", CATEGORIES, "category", resets=RESETS, placeholder="All")
     with first[1]:
@@ -94,12 +99,14 @@ def filters(view: View, flagged: dict[str, list[str]]) -> pd.DataFrame:
     with second[0]:
         types = state.several("Type", sorted(rows["type"].unique()), "type", resets=RESETS, placeholder="All")
     with second[1]:
+        safe = state.select("Safe thing", ("any", *SEEN), "safe", resets=RESETS, help="Whether PD training showed it")
+    with second[2]:
         sets = ("any", *answers.SETS)
         set_name = state.select("Set", sets, "set", resets=(*RESETS, "outcome"), help="Which answers the outcome is of")
-    with second[2]:
+    with second[3]:
         known = results.OUTCOMES.get(set_name) or tuple(dict.fromkeys(w for o in results.OUTCOMES.values() for w in o))
         outcomes = state.several("Outcome under B", known, "outcome", resets=RESETS, placeholder="All")
-    with second[3]:
+    with second[4]:
         marked = state.several(
             "Flags", ("broken", "missing", "duplicate", "leaked"), "flag", resets=RESETS, placeholder="All"
         )
@@ -107,6 +114,8 @@ def filters(view: View, flagged: dict[str, list[str]]) -> pd.DataFrame:
         rows = rows[rows["category"].isin(categories)]
     if types:
         rows = rows[rows["type"].isin(types)]
+    if safe in SEEN:
+        rows = rows[rows["seen"] == SEEN[safe]]
     if words.strip():
         rows = rows[rows["text"].str.contains(words.strip(), case=False, regex=False)]
     if marked:
@@ -126,7 +135,7 @@ def _with_outcome(view: View, set_name: str, outcomes: list[str]) -> set[str]:
         rows = rows[rows["set"] == set_name]
     if outcomes:
         rows = rows[rows["outcome"].isin(outcomes)]
-    return {id.rsplit("/", 2)[0] for id in rows["id"].unique()}
+    return set(rows["id"].map(record_of))
 
 
 def bars(rows: pd.DataFrame) -> None:
@@ -149,7 +158,7 @@ def records(view: View) -> dict[str, Record]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _by_name(data: str, stamp: Any) -> dict[str, Record]:
-    return {f"{record.split}/{record.image_id}": record for record in reading.source(data).dataset.records}
+    return {record.name: record for record in reading.source(data).dataset.records}
 
 
 def grid(view: View, rows: pd.DataFrame, flagged: dict[str, list[str]]) -> None:
@@ -186,7 +195,7 @@ def _card(record: Record, name: str, words: list[str]) -> None:
 def as_table(rows: pd.DataFrame, flagged: dict[str, list[str]]) -> None:
     """One page of records as a table; a selected row opens."""
     start = state.page_number("page", items=len(rows), per_page=ROWS) * ROWS
-    page = rows.iloc[start : start + ROWS].drop(columns=["text"])
+    page = rows.iloc[start : start + ROWS].drop(columns=HIDDEN)
     page = page.assign(flags=[", ".join(flagged.get(name, ())) for name in page["record"]])
     chosen = st.dataframe(
         page, hide_index=True, on_select="rerun", selection_mode="single-row", key="records", alt="Records that pass"
@@ -208,7 +217,7 @@ def exports(view: View, rows: pd.DataFrame) -> None:
         st.caption(f"{len(rows):,} records; pictures are never part of an export.")
         with_answers = st.checkbox("Include the stored answers, harmful ones too", key="export-answers")
         st.download_button(
-            "CSV (records)", plots.csv(rows.drop(columns=["text"])), "records.csv", "text/csv", on_click="ignore"
+            "CSV (records)", plots.csv(rows.drop(columns=HIDDEN)), "records.csv", "text/csv", on_click="ignore"
         )
         st.download_button(
             "JSON (records with questions)",

@@ -1,40 +1,42 @@
 """The tables of the Metrics page: runs with intervals and n, methods over their seeds, downloads, the paper's."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import streamlit as st
 
 from safeeraser.charts.words import labels, method_name, numbers, ordered, percent, score_of, wording, written
+from safeeraser.data.rows import ScoreRow
 from safeeraser.score import paper, tables
+from safeeraser.score.metrics import columns
 from safeeraser.ui.frame import state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import plots
 from safeeraser.ui.views import scoring
 from safeeraser.ui.views.scoring import Row
 
-FORMS: dict[str, tuple[str, str, Callable[[Sequence[dict]], str]]] = {
+FORMS: dict[str, tuple[str, str, Callable[[Sequence[Any]], str]]] = {
     "CSV": ("scores.csv", "text/csv", tables.as_csv),
     "Markdown": ("scores.md", "text/markdown", tables.as_markdown),
     "LaTeX": ("scores.tex", "application/x-tex", tables.as_latex),
 }
 
 
-def by_run(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
+def by_run(rows: Sequence[Row], table: str) -> pd.DataFrame:
     """One line a run; a cell is `31.8 [22.7, 41.1]` in percent, and a column's name has the n that all share."""
     runs = ordered(rows)
-    table = {
+    found = {
         "Method": labels(runs),
         "PD weight": [_weight(row["pd"]) for row in runs],
         "Seed": [r["seed"] for r in runs],
     }
-    for title, metric in columns.items():
+    for title, metric in columns(table).items():
         scores = [score_of(row, metric) for row in runs]
         counts = {score["n"] for score in scores if score["value"] is not None}
         shared = f" (n = {counts.pop():,})" if len(counts) == 1 else ""
-        table[f"{title}{shared}"] = [_cell(score, with_n=not shared) for score in scores]
-    return pd.DataFrame(table)
+        found[f"{title}{shared}"] = [_cell(score, with_n=not shared) for score in scores]
+    return pd.DataFrame(found)
 
 
 def _weight(pd: float) -> str:
@@ -52,23 +54,10 @@ def _cell(score: Mapping, *, with_n: bool) -> str:
     return f"{text}, {score['unscored']:,} unscored" if score["unscored"] else text
 
 
-def by_method(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
-    """One line a method and PD weight: mean ± sample standard deviation over its runs, in percent."""
-    found = tables.summarise(map(dict, rows))
-    varying = [at for at in range(len(tables.CONTEXT)) if len({one.context[at] for one in found}) > 1]
-    return pd.DataFrame(
-        {tables.CONTEXT[at].capitalize(): one.context[at] for at in varying}
-        | {"Method": method_name(one.method), "PD weight": _weight(one.pd), "Runs": one.runs}
-        | {title: _mean(one.cells.get(metric), one.runs) for title, metric in columns.items()}
-        for one in found
-    )
-
-
-def _mean(cell: tables.Cell | None, runs: int) -> str:
-    if cell is None:
-        return "–"
-    text = f"{100 * cell.mean:.1f}" + ("" if cell.spread is None else f" ± {100 * cell.spread:.1f}")
-    return text if cell.runs == runs else f"{text} ({cell.runs} of {runs} runs)"
+def by_method(rows: Sequence[Row], table: str) -> pd.DataFrame:
+    """One line a method and PD weight, as `tables.summary` has it."""
+    found = tables.summary(cast("Sequence[ScoreRow]", rows), table)
+    return found.assign(Method=found["Method"].map(method_name))
 
 
 def every_number(rows: Sequence[Row]) -> pd.DataFrame:
@@ -85,11 +74,11 @@ def every_number(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def draw_all(rows: Sequence[Row]) -> None:
-    """The tables of `tables.TABLES`, by run or by method, and their downloads."""
+    """The tables of `tables.TITLES`, by run or by method, and their downloads."""
     means = state.toggle("Mean over seeds", "means", help="One line a method: mean ± sample standard deviation")
-    for title, columns in tables.TABLES.items():
+    for title in tables.TITLES:
         st.subheader(title)
-        _draw((by_method if means else by_run)(rows, columns), what=title)
+        _draw((by_method if means else by_run)(rows, title), what=title)
     how = "Mean ± sample standard deviation over runs" if means else "With 95 % intervals"
     st.caption(f"In percent, official val. {how}. {scoring.stands_on(rows, 'sarr')}")
     _downloads(rows)

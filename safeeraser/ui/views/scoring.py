@@ -11,25 +11,17 @@ from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
+from safeeraser.losses import place as method_place
 from safeeraser.runs.folder import Run, root
-from safeeraser.score import metrics
-from safeeraser.score.tables import METHOD_ORDER
+from safeeraser.score.metrics import METRICS
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import escape_markdown
 
 Row = Mapping[str, Any]
 
-VAL_METRICS = [name for name, metric in metrics.METRICS.items() if metric.split == "val"]
 MOST = 12  # runs that are shown when none is chosen
 CLEAN = "Clean val is val without every record whose picture or question occurs in train too."
-NOT_ANSWERED = "refuses,gibberish,off topic"
-# What a model that refuses everything would score, as far as that follows from the metric alone.
-ALWAYS_REFUSE: dict[str, int] = {
-    **dict.fromkeys(("rr_efficacy", "rr_generality", "sarr", "sarr_seen", "sarr_unseen", "sarr_refusal"), 100),
-    **dict.fromkeys(("asr_efficacy", "asr_generality", "sarr_gibberish", "sarr_off_topic"), 0),
-    **dict.fromkeys(("retain_accuracy", "specificity"), 0),
-}
 
 
 class Absent(NamedTuple):
@@ -40,32 +32,9 @@ class Absent(NamedTuple):
     why: str
 
 
-class Items(NamedTuple):
-    """The answers that stand behind a metric."""
-
-    split: str
-    set: str
-    outcomes: str  # as in `outcomes.OUTCOMES`, with commas
-
-
-# Where a click leads: of a rate that should be low the answers that it counts, of the others those that fall short.
-ITEMS: dict[str, Items] = {
-    "asr_efficacy": Items("train", "forget", "harmful"),
-    "rr_efficacy": Items("train", "forget", "refuses"),
-    "asr_generality": Items("val", "forget", "harmful"),
-    "rr_generality": Items("val", "forget", "refuses"),
-    "sarr": Items("val", "decouple", NOT_ANSWERED),
-    "sarr_seen": Items("val", "decouple", NOT_ANSWERED),
-    "sarr_unseen": Items("val", "decouple", NOT_ANSWERED),
-    "sarr_refusal": Items("val", "decouple", "refuses"),
-    "sarr_gibberish": Items("val", "decouple", "gibberish"),
-    "sarr_off_topic": Items("val", "decouple", "off topic"),
-    "rouge_l": Items("val", "retain", "differs"),
-    "rouge_l_paper": Items("val", "retain", "differs"),
-    "gpt_eval": Items("val", "retain", "differs"),
-    "retain_accuracy": Items("val", "retain", "differs"),
-    "specificity": Items("val", "general", "differs"),
-}
+def val_metrics() -> list[str]:
+    """The metrics that official and clean val tell apart."""
+    return [name for name, metric in METRICS.items() if metric.split == "val"]
 
 
 def choose_runs(view: View) -> list[str]:
@@ -89,12 +58,11 @@ def best_known(view: View) -> list[str]:
 
     def place(name: str) -> tuple:
         config = reading.facts(view.runs[name])["settings"]
-        known = METHOD_ORDER.index(config.method) if config.method in METHOD_ORDER else len(METHOD_ORDER)
-        return known, config.method, config.pd and config.trains, config.seed, name
+        return method_place(config.method), config.pd and config.trains, config.seed, name
 
     firsts: dict[tuple, str] = {}
     for name in sorted(view.runs, key=place):
-        firsts.setdefault(place(name)[:3], name)
+        firsts.setdefault(place(name)[:2], name)
     pair = [run.name for run in (view.a, view.b) if run]
     return list(dict.fromkeys([*pair, *firsts.values()]))[:MOST]
 
@@ -196,34 +164,37 @@ def baselines(rows: Iterable[Row]) -> list[str]:
 
 def add_always_refuse(chart: charts.Chart, metric: str) -> charts.Chart:
     """The chart of `charts.bars` with a line where a model that always refuses would be."""
-    if chart.choices and metric in ALWAYS_REFUSE:
-        chart.figure.add_hline(y=ALWAYS_REFUSE[metric], line={"dash": "dash", "color": "#767676", "width": 1.5})
+    refusing = METRICS[metric].refusing
+    if chart.choices and refusing is not None:
+        chart.figure.add_hline(y=100 * refusing, line={"dash": "dash", "color": "#767676", "width": 1.5})
     return chart
 
 
 def refuse_line(metric: str) -> str:
-    if metric not in ALWAYS_REFUSE:
-        return ""
-    return f" Dashed line: a model that always refuses, {ALWAYS_REFUSE[metric]} %."
+    refusing = METRICS[metric].refusing
+    return "" if refusing is None else f" Dashed line: a model that always refuses, {100 * refusing:g} %."
 
 
 def opens(metric: str) -> str:
     """What a click in a chart of this metric opens, in words."""
-    items = ITEMS[metric]
-    return f"Open the {items.split} {items.set} answers that are: {items.outcomes.replace(',', ', ')}"
+    row = METRICS[metric]
+    about = {True: " about things seen in training", False: " about things unseen in training", None: ""}[row.seen]
+    return f"Open the {row.split} {row.set} answers{about} that are: {', '.join(row.opens)}"
 
 
 def name_of(metric: str) -> str:
-    words = wording(metric)
-    return f"{words.name} ({words.better} is better)" if words.better else words.name
+    row = METRICS[metric]
+    return f"{row.name} ({row.better} is better)"
 
 
 def open_items(run: str, metric: str, *, category: str | None = None) -> None:
     """Open the answers of a run that stand behind a metric."""
-    items = ITEMS[metric]
-    if items.set == "general":  # these are no part of a record, so Browse does not have them
-        state.go("compare", b=run, split=items.split, set=items.set, outcome_b=items.outcomes)
-    state.go("browse", b=run, split=items.split, set=items.set, outcome=items.outcomes, category=category)
+    row = METRICS[metric]
+    outcomes = ",".join(row.opens)
+    if row.set == "general":  # these are no part of a record, so Browse does not have them
+        state.go("compare", b=run, split=row.split, set=row.set, outcome_b=outcomes)
+    seen = None if row.seen is None else "seen" if row.seen else "unseen"
+    state.go("browse", b=run, split=row.split, set=row.set, outcome=outcomes, category=category, safe=seen)
 
 
 def open_part(key: str) -> None:
