@@ -40,12 +40,13 @@ def needs_chromium() -> str:
 
 @dataclass
 class Server:
-    """`streamlit run app.py` on a port of its own."""
+    """`streamlit run app.py`, or another script, on a port of its own."""
 
     runs: Path
     port: int = 0
     process: subprocess.Popen | None = None
     address: str = "127.0.0.1"
+    script: Path = ROOT / "app.py"
 
     @property
     def host(self) -> str:
@@ -62,7 +63,7 @@ class Server:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a stopped server's port, started again
             free.bind((self.address, self.port))
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
+        command = [sys.executable, "-m", "streamlit", "run", str(self.script), "--server.port", str(self.port)]
         command += ["--server.address", self.address]
         environment = {**os.environ, "SAFEERASER_RUNS": str(self.runs), "OMP_NUM_THREADS": "1"}
         log = (self.runs.parent / "server.log").open("ab")

@@ -6,6 +6,7 @@ from safeeraser.assets import ASSETS
 from safeeraser.errors import SafeEraserError
 from safeeraser.ui.frame import consent, header, keys, state, style
 from safeeraser.ui.frame.pages import PAGES, has_header, page
+from safeeraser.ui.frame.text import escape_markdown
 
 st.set_page_config(page_title="SafeEraser", page_icon=str(ASSETS / "logo.png"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), icon_image=str(ASSETS / "logo.png"))
@@ -21,4 +22,4 @@ try:
         st.session_state["view"] = header.draw()
     current.run()
 except SafeEraserError as error:  # a folder or file that cannot be used: the message says what to do
-    st.error(str(error))
+    st.error(escape_markdown(str(error)))

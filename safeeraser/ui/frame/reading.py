@@ -14,6 +14,7 @@ from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
 from safeeraser.runs.folder import Run, every
 from safeeraser.score import outcomes
+from safeeraser.ui.frame.text import escape_markdown
 
 
 def source(name: str) -> Source:
@@ -21,7 +22,7 @@ def source(name: str) -> Source:
     try:
         return _source(name, data_stamp(name))
     except SafeEraserError as error:
-        st.error(str(error))
+        st.error(escape_markdown(str(error)))
         st.stop()
 
 
@@ -46,7 +47,7 @@ def all_runs() -> dict[str, Run]:
         try:
             facts(run)
         except SafeEraserError as error:
-            st.warning(f"A run is left out. {error}", icon=":material/folder_off:")
+            st.warning(f"A run is left out. {escape_markdown(str(error))}", icon=":material/folder_off:")
         else:
             found.setdefault(run.name, run)
     return found
@@ -72,7 +73,7 @@ def scores(run: Run) -> ScoreRow | None:
     try:
         return _scores(str(run.folder), stamp(run.scores_file))
     except SafeEraserError as error:
-        st.warning(f"No scores of {run.name}: {error}", icon=":material/folder_off:")
+        st.warning(escape_markdown(f"No scores of {run.name}: {error}"), icon=":material/folder_off:")
         return None
 
 
