@@ -135,7 +135,9 @@ def test_a_broken_row_is_an_error_that_names_the_file_and_the_row(one):
     one.add("val/retain/0")
     with one.run.answers.open("a") as file:
         file.write('{"id": oops}\n')
-    with pytest.raises(RunError, match=r"one/answers\.jsonl, line 2: not valid JSON .*at column 8.*`safeeraser generate`"):
+    with pytest.raises(
+        RunError, match=r"one/answers\.jsonl, line 2: not valid JSON .*at column 8.*`safeeraser generate`"
+    ):
         one.read()
 
 
