@@ -20,9 +20,7 @@ HOSTILE = (
     "![x](https://evil.example/p.png) [l](https://evil.example) https://evil.example www.evil.example me@evil.example "
     "<img src=//evil.example> <a href='https://evil.example'>l</a> :red[x] :material/home: $a$ `c` **b**"
 )
-NAME = (
-    f"{'long ' * 10}![x](evil.example) [l](evil.example) www.evil.example me@evil.example <img src=x> :red[x] $a$ `c`"
-)
+NAME = "![x](evil.example) [l](evil.example) www.evil.example me@evil.example <img src=x> :red[x] $a$ `c`"
 PERSON = "www.evil.example [l](//evil.example)"
 
 
@@ -38,7 +36,7 @@ class World:
         self.base = self.run(RunConfig.create(**common).base())
         self.plain = self.run(RunConfig.create(**common, pd=False), name=f"{NAME} plain")
         self.decoupled = self.run(RunConfig.create(**common), name=NAME)
-        self.failed = self.launch(RunConfig.create(**common, seed=1), name=f"{NAME} failed")
+        self.failed = self.launch(RunConfig.create(**common, seed=1), name=f"{NAME} {'x' * 90}failed")
 
     def run(self, config: RunConfig, name: str | None = None) -> Run:
         """A finished run with answers, verdicts, looks, losses and scores."""

@@ -165,6 +165,16 @@ def test_a_labeller_with_a_hostile_name_labels_blind(reader: Visit, world: World
     harmless(page)
 
 
+def test_a_long_name_without_a_space_is_folded(reader: Visit, world: World):
+    for address in ("/runs", f"/runs?run={quote(world.failed.name)}", f"/launch?name={'x' * 300}"):
+        page = reader.open(address, title=TITLES[address[1:].split("?")[0]])
+        for width in (1300, 420):
+            page.set_viewport_size({"width": width, "height": 900})
+            still(page)
+            harmless(page)
+        page.close()
+
+
 def test_what_a_chart_says_when_pointed_at_is_text(reader: Visit, world: World):
     page = reader.open(f"/runs?run={quote(world.decoupled.name)}", title=TITLES["runs"])
     point = page.locator(".scatterlayer .point").first
