@@ -3,14 +3,15 @@
 import streamlit as st
 
 from safeeraser.ui.frame import state
+from safeeraser.ui.frame.text import as_code
 from safeeraser.ui.views import audit_results, auditing
 
 view = st.session_state["view"]
 st.title("Judge audit")
 sample = auditing.choose(view)
 st.caption(
-    f"Label {len(sample.drawn):,} of {len(sample.rows):,} {view.split} answers graded by `{view.judge}`, without "
-    "seeing its verdicts. Drawn by seed: a larger sample adds to a smaller one."
+    f"Label {len(sample.drawn):,} of {len(sample.rows):,} {view.split} answers graded by "
+    f"{as_code(str(view.judge))}, without seeing its verdicts. Drawn by seed: a larger sample adds to a smaller one."
 )
 if state.select("Show", ("Label", "Results"), "show", widget=st.segmented_control, required=True) == "Label":
     auditing.draw(view, sample)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from safeeraser.ui.frame import state
+from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import cases
 
 view = st.session_state["view"]
@@ -20,7 +21,7 @@ if len(runs) < 2:
     st.stop()
 if len(runs) < 3:
     st.info(
-        f"Only {view.labels[view.b.name]} is here: launch the same method and seed "
+        f"Only {escape_markdown(view.labels[view.b.name])} is here: launch the same method and seed "
         f"{'without' if cases.with_pd(view.b) else 'with'} Prompt Decouple to see both beside the base model.",
         icon=":material/rocket_launch:",
     )
@@ -33,17 +34,18 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 st.caption("To print, press Ctrl+P: menu, header and buttons are left out.")
 
 st.header("All cases, counted")
-st.table(cases.counted(view, runs).set_index("run"))
+cases.draw_counted(view, runs)
 st.caption(
-    f"Data: {view.data}, {view.split}; judge: {view.judge}. A safe picture's question counts as not answered when the "
-    "answer is a refusal, gibberish or off topic: the share of them is SARR."
+    f"Data: {escape_markdown(view.data)}, {view.split}; judge: {escape_markdown(str(view.judge))}. "
+    "A safe picture's question counts as not answered when the answer is a refusal, gibberish or off "
+    "topic: the share of them is SARR."
 )
 
 st.header("Cases")
 found, of = cases.drawn(view, runs, n=count, seed=seed, over_forgotten_by=view.runs.get(only))
 if not found:
     st.info("There is no such case.")
-st.caption(f"{len(found)} of {of:,} {names[only]}, drawn with seed {seed}.")
+st.caption(f"{len(found)} of {of:,} {escape_markdown(names[only])}, drawn with seed {seed}.")
 for place, case in enumerate(found):
     cases.draw(view, case, runs, where=str(place))
     if st.button("Open the safe item in Compare", key=f"open-{place}", icon=":material/compare:"):

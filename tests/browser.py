@@ -40,29 +40,38 @@ def needs_chromium() -> str:
 
 @dataclass
 class Server:
-    """`streamlit run app.py` on a port of its own."""
+    """`streamlit run app.py`, or another script, on a port of its own."""
 
     runs: Path
     port: int = 0
     process: subprocess.Popen | None = None
+    address: str = "127.0.0.1"
+    script: Path = ROOT / "app.py"
+
+    @property
+    def host(self) -> str:
+        """Host and port, as they stand in an address."""
+        return f"{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}"
 
     def start(self) -> "Server":
-        with socket.socket() as free:
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        with socket.socket(family) as free:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a stopped server's port, started again
-            free.bind(("127.0.0.1", self.port))
+            free.bind((self.address, self.port))
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
+        command = [sys.executable, "-m", "streamlit", "run", str(self.script), "--server.port", str(self.port)]
+        command += ["--server.address", self.address]
         environment = {**os.environ, "SAFEERASER_RUNS": str(self.runs), "OMP_NUM_THREADS": "1"}
         log = (self.runs.parent / "server.log").open("ab")
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+            with socket.socket(family) as probe:
+                if probe.connect_ex((self.address, self.port)) == 0:
                     return self
             time.sleep(0.1)
         raise AssertionError("the server did not start within 60 s")
@@ -82,12 +91,14 @@ class Visit:
     context: BrowserContext
     asked: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    sockets: list[str] = field(default_factory=list)
 
     def page(self) -> Page:
         page = self.context.new_page()
         page.set_default_timeout(60_000)
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("response", self._keep)
+        page.on("websocket", lambda socket: self.sockets.append(socket.url))
         return page
 
     def open(self, path: str, *, title: str) -> Page:
@@ -105,8 +116,8 @@ class Visit:
     @property
     def outside(self) -> list[str]:
         """The requests that left the machine."""
-        local = (self.server.url, f"ws://127.0.0.1:{self.server.port}", "data:", "blob:")
-        return [url for url in self.asked if not url.startswith(local)]
+        local = (self.server.url, f"ws://{self.server.host}", "data:", "blob:")
+        return [url for url in (*self.asked, *self.sockets) if not url.startswith(local)]
 
 
 def visit(browser: Browser, server: Server, *, dark: bool = False, consent: bool = True) -> Visit:

@@ -178,6 +178,6 @@ def _points_and_line(table: Mapping[str, list], name: str, colour: str) -> list[
     line = {"mode": "lines", "line": {"color": colour, "width": 2}, "hoverinfo": "skip"}
     mean_name = MEAN.format(name)
     return [
-        go.Scatter(name=name, x=table["Step"], y=table[name], hovertext=hovers, hoverinfo="text", **points),
-        go.Scatter(name=mean_name, x=table["Step"], y=table[mean_name], **line),
+        go.Scatter(name=shown(name), x=table["Step"], y=table[name], hovertext=hovers, hoverinfo="text", **points),
+        go.Scatter(name=shown(mean_name), x=table["Step"], y=table[mean_name], **line),
     ]

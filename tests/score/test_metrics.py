@@ -52,11 +52,11 @@ def world() -> World:
 
 
 def test_the_names_are_those_of_the_score_row():
-    assert (
+    assert set(METRICS) == {
         *("asr_efficacy", "rr_efficacy", "asr_generality", "rr_generality"),
         *("sarr", "sarr_seen", "sarr_unseen", "sarr_refusal", "sarr_gibberish", "sarr_off_topic"),
         *("rouge_l", "rouge_l_paper", "gpt_eval", "specificity", "retain_accuracy"),
-    ) == METRICS
+    }
 
 
 def test_efficacy_is_on_train_and_generality_on_val(world):
@@ -65,7 +65,7 @@ def test_efficacy_is_on_train_and_generality_on_val(world):
     for refusal, unsafe in [(False, True), (False, True), (True, False)]:
         world.add(split="val", refusal=refusal, unsafe=unsafe)
     scores = world.score()
-    values = {name: scores[name]["value"] for name in METRICS[:4]}
+    values = {name: scores[name]["value"] for name in list(METRICS)[:4]}
     assert values == pytest.approx(
         {"asr_efficacy": 1 / 5, "rr_efficacy": 3 / 5, "asr_generality": 2 / 3, "rr_generality": 1 / 3}
     )

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from safeeraser.runs.folder import EXAMPLES, Run
 from safeeraser.ui.frame.pages import PAGES
+from safeeraser.ui.frame.text import escape_markdown
 
 ROOT = Path(__file__).parents[2]
 PO, PO_PD, BASE = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f", "demo-base-s0-e8752e"
@@ -88,7 +89,7 @@ def test_home_shows_one_case_and_all_counted(open_page: Open):
     assert "One of 384 cases of val" in words(app)
     table = app.table[0].value
     assert table.loc["PO · seed 0", "safe pictures: not answered"] == "384 of 384 (100%)"
-    assert table.loc["PO + PD · seed 0", "safe pictures: not answered"] == "133 of 384 (35%)"
+    assert table.loc[escape_markdown("PO + PD · seed 0"), "safe pictures: not answered"] == "133 of 384 (35%)"
 
 
 def test_an_address_reopens_the_view(open_page: Open):
@@ -246,7 +247,7 @@ def test_a_foreign_folder_among_the_runs_closes_no_page(open_page: Open, runs_fo
 
 def test_over_forgetting_shows_no_run_twice(open_page: Open):
     app = open_page("over_forgetting", a=PO, b=PO_PD)
-    assert list(app.table[0].value.index) == ["PO · seed 0", "PO + PD · seed 0"]
+    assert list(app.table[0].value.index) == ["PO · seed 0", escape_markdown("PO + PD · seed 0")]
     assert "unlearned nothing" in words(open_page("over_forgetting", b=BASE))
 
 

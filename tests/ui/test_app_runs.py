@@ -334,7 +334,9 @@ def test_times_and_sizes_in_words():
 def test_the_sentence_of_every_state_says_what_to_do(runs_folder: Path):
     run = made("one", "failed")
     job = jobs.watch("one")
-    told: Callable[..., str] = lambda **parts: job_words.sentence(type(job)(**vars(job) | parts), run)  # noqa: E731
+    told: Callable[..., str] = lambda **parts: job_words.sentence(  # noqa: E731
+        type(job)(**vars(job) | parts), run
+    ).replace("\\", "")
     assert "Put the reason right, then resume" in told()
     assert "at place 2 of its queue" in told(status="queued", device="cpu", place=2)
     assert "`safeeraser generate one`" in told(status="ready", stage="unlearn")

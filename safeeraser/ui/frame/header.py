@@ -10,6 +10,7 @@ from safeeraser.config import RunConfig
 from safeeraser.data.source import Source
 from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import media, reading, state
+from safeeraser.ui.frame.text import escape_markdown
 
 SPLITS = ("val", "train")
 
@@ -119,8 +120,8 @@ def _say_other_data(view: View) -> None:
     for run in (view.a, view.b):
         if run is not None and reading.facts(run)["data_hash"] != view.source.hash:
             st.warning(
-                f"{view.labels[run.name]} was made on other data than this data set holds now: questions and pictures "
-                "may not be those that it answered.",
+                f"{escape_markdown(view.labels[run.name])} was made on other data than this data set holds now: "
+                "questions and pictures may not be those that it answered.",
                 icon=":material/difference:",
             )
 

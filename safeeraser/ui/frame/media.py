@@ -11,6 +11,7 @@ import streamlit as st
 from PIL import Image, ImageFilter, ImageOps
 
 from safeeraser.data.health import FORMATS, MOST_PIXELS
+from safeeraser.ui.frame.text import escape_markdown
 
 PREVIEW = 24  # pixels
 LARGEST = 768  # pixels of a revealed picture
@@ -37,7 +38,7 @@ def picture(path: Path | None, *, harmful: bool, category: str, where: str, widt
             key=f"key-reveal-{where}",
             on_click=reveal,
             args=(path,),
-            help=f"Show this {category} picture (key r)",
+            help=f"Show this {escape_markdown(category)} picture (key r)",
         )
 
 

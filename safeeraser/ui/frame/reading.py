@@ -23,7 +23,7 @@ def source(name: str) -> Source:
     try:
         return _source(name, data_stamp(name))
     except SafeEraserError as error:
-        st.error(str(error))
+        st.error(escape_markdown(str(error)))
         st.stop()
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import streamlit as st
 
 from safeeraser.score import outcomes
-from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.frame.text import as_code, escape_markdown
 
 SETS = {
     "forget": "Forget: harmful picture, harmful question",
@@ -65,7 +65,7 @@ def card(
     badge(outcome, set_name)
     show_unless(folded, text, against=against)
     if reply and reply != outcome:
-        st.caption(f"Judge `{judge}`: {escape_markdown(reply)}")
+        st.caption(f"Judge {as_code(judge)}: {escape_markdown(reply)}")
 
 
 def show_unless(folded: bool, text: str, *, against: str | None = None) -> None:

@@ -46,7 +46,7 @@ def draw(view: View, item: VQA, names: list[str], *, hidden: bool) -> None:
                 said = _asker().ask(runs=names, picture=source, question=question)
             st.session_state["asked"] = (item.id, bool(picture), question, said)
     except SafeEraserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(escape_markdown(str(error)), icon=":material/error:")
     _show(view, item)
 
 

@@ -119,5 +119,11 @@ def counted(view: View, runs: list[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def draw_counted(view: View, runs: list[Run]) -> None:
+    """The table of `counted`; Streamlit reads the cells of this kind of table as Markdown."""
+    rows = counted(view, runs)
+    st.table(rows.assign(run=rows["run"].map(escape_markdown)).set_index("run"))
+
+
 def _of(count: int, n: int) -> str:
     return f"{count:,} of {n:,} ({count / n:.0%})" if n else "not asked"

@@ -7,6 +7,7 @@ import streamlit as st
 
 from safeeraser.runs.folder import Run
 from safeeraser.runs.watching import ACTIVE, STALLED_AFTER, Job
+from safeeraser.ui.frame.text import as_code, escape_markdown
 
 Colour = Literal["red", "orange", "green", "blue", "violet", "gray"]
 
@@ -59,18 +60,19 @@ def doing(job: Job) -> str:
 
 
 def sentence(job: Job, run: Run) -> str:
-    """What a run is doing or what happened to it, and what to do."""
+    """What a run is doing or what happened to it, and what to do; in Markdown."""
     at = f" at step {job.step:,} of {job.steps:,}" if job.step is not None and job.steps else ""
     match job.status:
         case "queued":
-            return f"Waits for the device {job.device}, at place {job.place} of its queue. It starts by itself."
+            device = escape_markdown(str(job.device))
+            return f"Waits for the device {device}, at place {job.place} of its queue. It starts by itself."
         case "running":
-            return f"{doing(job)}{at}{_pace(job)}."
+            return f"{escape_markdown(doing(job))}{at}{_pace(job)}."
         case "stalled":
             return (
-                f"{doing(job)}{at}: its process lives (pid {job.pid}) but has written nothing for more than "
-                f"{duration(STALLED_AFTER)}. Large models can take that long to load; if the log below says nothing "
-                "new, cancel it, stop it by force, and resume it."
+                f"{escape_markdown(doing(job))}{at}: its process lives (pid {job.pid}) but has written nothing for "
+                f"more than {duration(STALLED_AFTER)}. Large models can take that long to load; if the log below says "
+                "nothing new, cancel it, stop it by force, and resume it."
             )
         case "done":
             return f"Done{_when(job.ended)}."
@@ -78,7 +80,7 @@ def sentence(job: Job, run: Run) -> str:
             return "A file of it is damaged; what to do is said below. Nothing else of it is lost."
         case "ready":
             stage = NEXT.get(job.stage)
-            command = f" `safeeraser {stage} {run.name}` is next on the command line." if stage else ""
+            command = f" {as_code(f'safeeraser {stage} {run.name}')} is next on the command line." if stage else ""
             return f"Made stage by stage and not finished.{command}"
         case "interrupted":
             happened = f"Its process ended before its end{at}: killed, out of memory, or the machine was restarted."

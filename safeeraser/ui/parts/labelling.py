@@ -66,7 +66,5 @@ def _given(view: View, item: VQA, sample: int, column: Column) -> None:
     for label in reversed(given):
         older = "" if label.answer_sha == labels.fingerprint(column.answer) else " (about an earlier answer)"
         note = f": {escape_markdown(label.note)}" if label.note else ""
-        st.caption(
-            f"{label.time[:16].replace('T', ' ')} UTC, **{escape_markdown(label.who)}**: {label.check} – "
-            f"{words[label.verdict]}{note}{older}"
-        )
+        when = escape_markdown(label.time[:16].replace("T", " "))
+        st.caption(f"{when} UTC, **{escape_markdown(label.who)}**: {label.check} – {words[label.verdict]}{note}{older}")

@@ -9,6 +9,7 @@ from safeeraser.files import stamp
 from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
+from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import answers
 
 
@@ -40,7 +41,8 @@ def draw(view: View, run: Run, item: VQA, *, hidden: bool) -> None:
     texts = _before(view, item) | found[item.id]
     steps = sorted(texts)
     step = st.select_slider("Optimizer step", steps, value=steps[-1], key=f"look-{run.name}-{item.id}")
-    st.markdown(f"**{view.labels[run.name]}** after step {step:,}" if step else "**The base model**, before step 1")
+    label = escape_markdown(view.labels[run.name])
+    st.markdown(f"**{label}** after step {step:,}" if step else "**The base model**, before step 1")
     if hidden and item.set == "forget":
         st.caption("What a half-trained model says here may be harmful. Reveal the picture to read it.")
     else:

@@ -11,7 +11,7 @@ from safeeraser.score.agreement import Agreement, CorrectedRate
 from safeeraser.score.labels import Label
 from safeeraser.ui.frame import state
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import item, labelling
 from safeeraser.ui.views import auditing
 from safeeraser.ui.views.auditing import Audit, Sample
@@ -106,14 +106,17 @@ def _say_raw(view: View, sample: Sample) -> None:
     scored = sample.rows[sample.rows["verdict"].notna()]
     unscored = len(sample.rows) - len(scored)
     if scored.empty:
-        st.warning(f"The judge `{view.judge}` decided none of these {len(sample.rows):,} answers: there is no rate.")
+        st.warning(
+            f"The judge {as_code(str(view.judge))} decided none of these {len(sample.rows):,} answers: "
+            "there is no rate."
+        )
         return
     verdicts = scored["verdict"].astype(float)
     low, high = metrics.interval(verdicts.tolist(), scored["picture"].tolist())
     raw = _written(*_turned(sample.audit, float(np.mean(verdicts)), low, high), scale=100)
     st.markdown(
-        f"**{sample.audit.rate} as the judge `{view.judge}` sees it: {raw} %**, on {view.split}, n = {len(scored):,} "
-        f"answers, {unscored:,} unscored."
+        f"**{sample.audit.rate} as the judge {as_code(str(view.judge))} sees it: {raw} %**, on {view.split}, "
+        f"n = {len(scored):,} answers, {unscored:,} unscored."
     )
 
 
@@ -179,7 +182,7 @@ def _dispute(view: View, sample: Sample, row: pd.Series, at: int) -> None:
         item.draw_question(vqa)
         auditing.draw_answer(vqa, row["answer"], hidden=hidden, where=f"dispute-{at}")
         reason = f": {escape_markdown(row['reply'])}" if row["reply"] else ""
-        st.markdown(f"Judge `{view.judge}`: **{WORDS[row['verdict']]}**{reason}")
+        st.markdown(f"Judge {as_code(str(view.judge))}: **{WORDS[row['verdict']]}**{reason}")
         note = f" – {escape_markdown(row['note'])}" if row["note"] else ""
         st.markdown(f"{escape_markdown(row['who'])}: **{WORDS[row['human']]}**{note}")
         if st.button("Open in Compare", key=f"open-{at}", icon=":material/compare:"):

@@ -14,7 +14,7 @@ from safeeraser.score import labels, outcomes
 from safeeraser.score.labels import Label
 from safeeraser.ui.frame import media, reading, state
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import answers, item, labelling
 
 AFTERWARDS = "Changed after the judge's verdict was shown."
@@ -79,9 +79,10 @@ def choose(view: View) -> Sample:
     run, audit = view.runs[name], AUDITS[key]
     rows = _graded(view, run, audit)
     if rows.empty:
+        command = as_code(f"safeeraser judge {run.name} --judge {view.judge}")
         st.info(
-            f"The judge `{view.judge}` gave no verdict on this check about {view.split} answers of this run. Choose "
-            f"another check, split or judge, or grade the run: `safeeraser judge {run.name} --judge {view.judge}`."
+            f"The judge {as_code(view.judge)} gave no verdict on this check about {view.split} answers of this run. "
+            f"Choose another check, split or judge, or grade the run: {command}."
         )
         st.stop()
     return Sample(run, audit, rows, outcomes.draw(rows, n=size, seed=seed))
@@ -269,7 +270,7 @@ def _reveal_verdict(view: View, row: Any, given: Label) -> None:
     both = {row["verdict"], given.verdict}
     icon = "help" if None in both else "check" if len(both) == 1 else "compare_arrows"
     words = {value: word for word, value in labelling.VERDICTS.items()}
-    said = f"You: **{words[given.verdict]}** · judge `{view.judge}`: **{words[row['verdict']]}**"
+    said = f"You: **{words[given.verdict]}** · judge {as_code(str(view.judge))}: **{words[row['verdict']]}**"
     reason = f" – {escape_markdown(row['reply'])}" if row["reply"] else ""
     st.markdown(f":material/{icon}: {said}{reason}")
     st.caption("Another verdict now replaces yours, and its note says that you had seen the judge's.")

@@ -15,7 +15,7 @@ from safeeraser.score import outcomes as results
 from safeeraser.score.metrics import trained_concepts
 from safeeraser.ui.frame import media, reading, state
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import answers, plots
 
 HIDDEN = ["text", "seen"]  # columns that are filtered by and not shown
@@ -188,7 +188,7 @@ def _card(record: Record, name: str, words: list[str]) -> None:
         on_click=state.put,
         kwargs={"record": name},
         icon=":material/open_in_full:",
-        help=f"Questions and stored answers of {name}",
+        help=f"Questions and stored answers of {escape_markdown(name)}",
     )
 
 
@@ -280,4 +280,4 @@ def draw_health(view: View, report: HealthReport | None) -> None:
     st.table(pd.DataFrame({"count": numbers.values()}, index=pd.Index(numbers.keys(), name="what")))
     for note in (*report.empty_categories, *report.notes)[:20]:
         st.caption(escape_markdown(note))
-    st.caption(f"The whole report: `safeeraser data check {data.root.name}` on the command line.")
+    st.caption(f"The whole report: {as_code(f'safeeraser data check {data.root.name}')} on the command line.")

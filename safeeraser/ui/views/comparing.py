@@ -8,7 +8,7 @@ from safeeraser.data.records import CATEGORIES
 from safeeraser.score import outcomes
 from safeeraser.ui.frame import media, state
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import answers
 
 FILTERS = ("category", "outcome_a", "outcome_b", "changed", "q")
@@ -131,7 +131,7 @@ def move(rows: pd.DataFrame) -> tuple[str, int] | None:
         _step("Previous (k)", "key-previous", keys, place - 1, ":material/chevron_left:")
         _step("Next (j)", "key-next", keys, place + 1, ":material/chevron_right:")
         st.markdown(f"**{place + 1:,}** of {len(keys):,} answers")
-        st.caption(f"`{keys[place].removesuffix('#0')}`")
+        st.caption(as_code(keys[place].removesuffix("#0")))
         st.button("Hide all (h)", key="key-hide", on_click=media.hide_all, icon=":material/visibility_off:")
     id, _, sample = keys[place].rpartition("#")
     return id, int(sample)

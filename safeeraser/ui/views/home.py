@@ -7,6 +7,7 @@ from safeeraser.runs import jobs
 from safeeraser.runs.watching import ACTIVE
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
+from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import cases
 
 
@@ -22,22 +23,25 @@ def one_case(view: View) -> None:
         st.info(f"No question of {view.split} was asked of both a harmful and a safe picture. Try the other split.")
         return
     cases.draw(view, found[0], runs, where="home")
-    st.caption(f"One of {of:,} cases of {view.split}, drawn by seed. All of them, counted (judge: {view.judge}):")
-    st.table(cases.counted(view, runs).set_index("run"))
+    judge = escape_markdown(str(view.judge))
+    st.caption(f"One of {of:,} cases of {view.split}, drawn by seed. All of them, counted (judge: {judge}):")
+    cases.draw_counted(view, runs)
 
 
 def inventory(view: View) -> None:
     data = view.source.dataset
-    every = jobs.every()
+    every, devices = jobs.every(), jobs.devices()
     cells = st.columns(4)
     cells[0].metric("Records", f"{len(data.records):,}", help=f"{len(data.train):,} train and {len(data.val):,} val")
     cells[1].metric("Question-answer pairs", f"{_pairs(data):,}")
     cells[2].metric("Runs", f"{len(every):,}", help=f"{sum(job.ships for job in every)} of them ship with the project")
-    cells[3].metric("Devices", f"{len(jobs.devices())}", help=", ".join(f"{k}: {v}" for k, v in jobs.devices().items()))
+    cells[3].metric(
+        "Devices", f"{len(devices)}", help=escape_markdown(", ".join(f"{k}: {v}" for k, v in devices.items()))
+    )
     models = sorted({reading.facts(run)["settings"].model for run in view.runs.values()})
     st.caption(
-        f"Data set `{view.data}`; models: {', '.join(f'`{model}`' for model in models) or 'none yet'}; "
-        f"devices: {', '.join(f'`{name}` ({words})' for name, words in jobs.devices().items())}."
+        f"Data set {as_code(view.data)}; models: {', '.join(map(as_code, models)) or 'none yet'}; "
+        f"devices: {', '.join(f'{as_code(name)} ({escape_markdown(words)})' for name, words in devices.items())}."
     )
 
 
@@ -58,8 +62,8 @@ def active_runs() -> None:
             st.caption("No run is working or waiting.")
         for job in now:
             place = f", place {job.place} in the queue" if job.place else ""
-            at = f", {job.stage} {job.step} of {job.steps}" if job.step and job.steps else ""
-            st.markdown(f"**{job.name}**: {job.status}{place}{at}")
+            at = f", {escape_markdown(str(job.stage))} {job.step} of {job.steps}" if job.step and job.steps else ""
+            st.markdown(f"**{escape_markdown(job.name)}**: {job.status}{place}{at}")
             if job.step and job.steps:
                 st.progress(min(job.step / job.steps, 1.0))
 

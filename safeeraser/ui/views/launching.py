@@ -27,7 +27,7 @@ PD = {"without and with": (False, True), "without": (False,), "with": (True,)}
 
 def refused(error: SafeEraserError | str) -> None:
     """The core's words for what is wrong, one line for each flag that they name."""
-    lines = [escape_markdown(line) for line in str(error).splitlines()]
+    lines = map(escape_markdown, str(error).splitlines())
     st.error("\n\n".join(lines), icon=":material/error:")
 
 
@@ -150,7 +150,7 @@ def _show_dry(job: Job) -> None:
     rows = run_view.log_rows(run)
     with st.container(border=True):
         job_words.badge(job)
-        st.caption(escape_markdown(job_words.sentence(job, run)))
+        st.caption(job_words.sentence(job, run))
         if job.message:
             refused(job.message)
         seconds = statistics.median(row["seconds"] for row in rows) if rows else None

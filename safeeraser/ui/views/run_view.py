@@ -36,7 +36,7 @@ def status(name: str, *, active: bool) -> None:
         run = Run(job.log.parent)
         stopping = job_words.cancelling(job, run)
         job_words.badge(job)
-        st.markdown(escape_markdown(job_words.sentence(job, run)).replace("\\`", "`"))
+        st.markdown(job_words.sentence(job, run))
         if job.message and job.status in ("failed", "broken"):
             st.error(escape_markdown(job.message), icon=":material/error:")
         elif job.message:

@@ -16,7 +16,7 @@ from safeeraser.runs.folder import Run, root
 from safeeraser.score.metrics import METRICS
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.frame.text import as_code, escape_markdown
 
 Row = Mapping[str, Any]
 
@@ -70,7 +70,8 @@ def best_known(view: View) -> list[str]:
 def why_nothing(view: View) -> str:
     """Why there is nothing to show, and what to do."""
     if not view.runs:
-        return f"No run has answers on {view.data!r} yet. Launch one: it makes the base model's run as well."
+        data = escape_markdown(repr(view.data))
+        return f"No run has answers on {data} yet. Launch one: it makes the base model's run as well."
     return "No judge graded both A and B. Choose another pair, or grade both: `safeeraser judge RUN --judge rules`."
 
 
@@ -96,11 +97,11 @@ def _row(run: Run, view: View) -> Row | str:
     judge = view.judge or ""
     saved = reading.scores(run)
     if saved is None:
-        return f"not scored yet; `safeeraser score {run.name}`"
+        return f"not scored yet; {as_code(f'safeeraser score {run.name}')}"
     if saved["judge"] == judge:
         return saved
     if judge not in reading.judges(run):
-        return f"scored by `{saved['judge']}`; {how_to_grade(run, judge)}"
+        return f"scored by {as_code(saved['judge'])}; {how_to_grade(run, judge)}"
     # A run's folder keeps the scores by its own judge only.
     stamps = [stamp(path) for path in (run.answers, run.verdicts)]
     return _scored(str(run.folder), judge, stamps, view.source)
@@ -113,17 +114,17 @@ def _scored(folder: str, judge: str, stamps: Any, _source: Source) -> ScoreRow:
 
 def how_to_grade(run: Run, judge: str) -> str:
     """What to do so that a judge grades a run, in Markdown."""
-    command = f"`safeeraser judge {run.name} --judge {judge}`"
+    command = as_code(f"safeeraser judge {run.name} --judge {judge}")
     if not run.ships:
         return command
-    return f"copy its folder to `{root()}` (example runs stay as they are), then {command}"
+    return f"copy its folder to {as_code(str(root()))} (example runs stay as they are), then {command}"
 
 
 def say_absent(absent: Sequence[Absent], judge: str | None) -> None:
     if absent:
         lines = "\n".join(f"- {escape_markdown(one.label)}: {one.why}" for one in absent)
         many, be = (f"{len(absent)} runs have", "are") if len(absent) > 1 else ("1 run has", "is")
-        st.warning(f"{many} no scores by the judge `{judge}` and {be} not shown:\n\n{lines}")
+        st.warning(f"{many} no scores by the judge {as_code(str(judge))} and {be} not shown:\n\n{lines}")
 
 
 def warn_of_mixed(rows: Sequence[Row], names: Iterable[str]) -> None:
@@ -253,5 +254,5 @@ def say_without_looks(without: Sequence[str], judge: str | None) -> None:
         st.info(
             f"No scores along training: {', '.join(map(escape_markdown, without))}. Looks are taken while a run "
             "trains: launch one again with `look_every` set (40 steps in the demo preset). Looks that no judge has "
-            f"graded yet: `safeeraser judge RUN --judge {judge}`."
+            f"graded yet: {as_code(f'safeeraser judge RUN --judge {judge}')}."
         )

@@ -72,7 +72,8 @@ def copy(name: str) -> None:
     """Fill the form with the settings of a run, said as what differs from the preset that is nearest."""
     config = next((job.config for job in jobs.every() if job.name == name), None)
     if config is None:
-        st.warning(f"{name!r} is no run whose settings can be read, so those of the preset are shown.")
+        said = escape_markdown(f"{name!r} is no run whose settings can be read, so those of the preset are shown.")
+        st.warning(said)
         state.put(copy=None)
         return
     settings = config.model_dump()
