@@ -11,17 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import PIL
-from PIL import Image
-
-from safeeraser.data import recall
+from safeeraser.data import images, recall, regular
 from safeeraser.data.official import load
 from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record
 from safeeraser.data.report import BrokenPicture, Count, HealthReport, Overlap, RepeatedTarget
-
-MOST_PIXELS = 50_000_000  # a larger picture is reported instead of decoded: it may be a decompression bomb
-# Photographs and drawings only: Pillow would run Ghostscript for a picture that turns out to be PostScript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 def check(folder: Path) -> HealthReport:
@@ -153,9 +146,9 @@ def _pictures(dataset: Dataset) -> list[Path]:
 
 def _file_hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with regular.opened(path, most=images.MOST_BYTES) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+    except (OSError, regular.FileKindError) as error:
         raise DataError(f"The picture {path} cannot be read: {error}. Check its permissions.") from error
 
 
@@ -170,24 +163,9 @@ def _name(record: Record) -> str:
 def _broken(dataset: Dataset, hashes: Mapping[Path, str], *, anew: bool = False) -> dict[Path, str]:
     """Each picture that cannot be decoded, and why; files of the same bytes are decoded once."""
     one_of_each = {digest: path for path, digest in hashes.items()}
-    decoder = f"Pillow {PIL.__version__} {FORMATS} {MOST_PIXELS}"
-    reasons = recall.of_each(list(one_of_each.values()), _why_broken, root=dataset.root, version=decoder, anew=anew)
+    paths, rules = list(one_of_each.values()), images.RULES
+    reasons = recall.of_each(paths, images.why_broken, root=dataset.root, version=rules, anew=anew)
     return {path: why for path, digest in hashes.items() if (why := reasons[one_of_each[digest]])}
-
-
-def _why_broken(path: Path) -> str | None:
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > MOST_PIXELS:
-                return f"is {width:,} x {height:,} pixels large, more than {MOST_PIXELS:,} in all"
-            picture.draft(None, (1, 1))  # a JPEG is read to its end all the same, and small, in less time and memory
-            picture.load()
-    except Image.UnidentifiedImageError:
-        return f"cannot be read as {', '.join(FORMATS)}"
-    except Exception as error:  # whatever a hostile or damaged file makes a decoder raise, the picture is broken
-        return f"cannot be decoded: {error}"
-    return None
 
 
 def _unusable(dataset: Dataset, broken: Mapping[Path, str]) -> str | None:

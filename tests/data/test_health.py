@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from safeeraser.data.health import FORMATS, check, clean_val, dataset_hash, picture_hashes
+from safeeraser.data.health import check, clean_val, dataset_hash, picture_hashes
+from safeeraser.data.images import FORMATS
 from safeeraser.data.official import load
 
 RETAIN = ("UnharmPair_text1", "UnharmPair_text2", "UnharmPair_image1", "UnharmPair_image2")
