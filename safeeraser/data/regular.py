@@ -27,7 +27,7 @@ def opened(path: Path, *, most: int) -> BinaryIO:
     # Without O_NONBLOCK, opening a pipe waits until somebody writes into it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if why := unfit(os.fstat(descriptor), most=most):
+        if why := _unfit(os.fstat(descriptor), most=most):
             raise FileKindError(why)
         return open(descriptor, "rb")
     except BaseException:
@@ -35,7 +35,7 @@ def opened(path: Path, *, most: int) -> BinaryIO:
         raise
 
 
-def unfit(facts: os.stat_result, *, most: int) -> str | None:
+def _unfit(facts: os.stat_result, *, most: int) -> str | None:
     """Why a file with these facts is not read; None if it may be."""
     if stat.S_ISDIR(facts.st_mode):
         return "is a folder, not a file"
