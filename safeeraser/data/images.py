@@ -5,7 +5,7 @@ pixels), judged by its content, never by its name, and before anything is decode
 app, an endpoint and the health report take it. Not covered: what it shows, and where it is (`finding.py`).
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -73,9 +73,9 @@ def encoded(path: Path, formats: Container[str]) -> tuple[str, bytes]:
     Raises PictureError. The file's own bytes are not decoded.
     """
     with _file(path) as file, _decoded(file) as picture:
-        if picture.format in formats:
+        if (kind := picture.format or "") in formats:
             file.seek(0)
-            return picture.format, file.read()
+            return kind, file.read()
         return "PNG", _png(picture.convert("RGB"))
 
 
@@ -121,7 +121,7 @@ def _file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _decoded(file: BinaryIO, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+def _decoded(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
     """The picture in a file, once its header has passed; pixels are decoded when they are asked for.
 
     Whatever that raises is a PictureError: a hostile or damaged file can make a decoder raise anything.

@@ -6,8 +6,8 @@ too large, and pointers that Git LFS leaves in the place of files. Not covered: 
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from safeeraser.data.records import DataError
 
@@ -19,7 +19,7 @@ class FileKindError(DataError):
     """What is there is no file that may be read; the message goes on after its name."""
 
 
-def opened(path: Path, *, most: int) -> BinaryIO:
+def opened(path: Path, *, most: int) -> BufferedReader:
     """The file, open for reading; whoever asks closes it.
 
     Raises FileKindError for what is no regular file or has more than `most` bytes, and OSError as `Path.open` does.
