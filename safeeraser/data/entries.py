@@ -112,7 +112,7 @@ def _entry(file: str, where: str, value: Any, notes: Notes) -> Entry:
 
 def storable(text: str) -> bool:
     """Whether a file can hold the text: JSON can write half characters, which UTF-8 cannot."""
-    return not _HALF_CHARACTER.search(text)
+    return text.isascii() or not _HALF_CHARACTER.search(text)
 
 
 def _name(image_id: str) -> str:

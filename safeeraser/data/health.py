@@ -61,16 +61,15 @@ def dataset_hash(dataset: Dataset) -> str:
     It does not change with the order of the pairs, the formatting of the JSON or the folder's place. Pictures are not
     read (3,000 take seconds), so one exchanged for another of the same size goes unseen; `picture_hashes` sees it.
     """
-    pairs = sorted(
-        (pair.id, pair.category, _inside(pair.picture, dataset), pair.question, pair.answer, pair.concept or "")
-        for pair in dataset.vqa()
-    )
-    sizes = sorted((_inside(path, dataset), path.stat().st_size) for path in _pictures(dataset))
+    names = {path: _inside(path, dataset) for path in _pictures(dataset)}
+    sizes = sorted((name, path.stat().st_size) for path, name in names.items())
     # The SHA-256 of [pairs, sizes, refusals] as JSON, pair by pair: the whole text would be as large as the data set.
     text = json.JSONEncoder(separators=(",", ":")).encode
     digest = hashlib.sha256(b"[[")
-    for place, pair in enumerate(pairs):
-        digest.update(f"{',' if place else ''}{text(pair)}".encode())
+    for place, pair in enumerate(sorted(dataset.vqa(), key=lambda pair: pair.id)):
+        shown = names[pair.picture] if pair.picture else ""
+        seen = (pair.id, pair.category, shown, pair.question, pair.answer, pair.concept or "")
+        digest.update(f"{',' if place else ''}{text(seen)}".encode())
     digest.update(f"],{text(sizes)},{text(dataset.refusals)}]".encode())
     return digest.hexdigest()
 

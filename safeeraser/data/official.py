@@ -55,7 +55,8 @@ def _is_there(file: Path) -> bool:
 
 def _picture(entry: Entry, name: str, pictures: PictureFinder) -> Path | None:
     written = entry.text(name)
-    if posix(written) != PurePosixPath(written.strip()).as_posix() and not escapes(written):
+    plain = posix(written)
+    if plain != written and plain != PurePosixPath(written.strip()).as_posix() and not escapes(written):
         start = "backslashes" if "\\" in written else "a leading dataset/"
         entry.note(f"{name} is written with {start}")
     found = pictures.find(written)
