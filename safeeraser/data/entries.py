@@ -4,39 +4,21 @@ Covered: a list or one record per line, the type of each field, and errors that 
 Not covered: what the fields mean (`official.py`, `predictions.py`).
 """
 
-import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import reprlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safeeraser.data import json_text
+from safeeraser.data.notes import Notes
 from safeeraser.data.records import DataError
 
-_RECORDS_NAMED = 3  # a note names the first few records and counts the others
+LONGEST_NAME, LONGEST_SHOWN = 200, 60  # characters of an image id and of a value in a message
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-
-
-@dataclass
-class Notes:
-    """What was survived: one sentence per file and kind, naming the records it happened in."""
-
-    _where: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-
-    def add(self, file: str, what: str, where: str | None = None) -> None:
-        """Note `what` about the whole file, or about the record that `where` names."""
-        self._where.setdefault((file, what), []).extend([where] if where else [])
-
-    def sentences(self) -> tuple[str, ...]:
-        return tuple(_sentence(file, what, records) for (file, what), records in self._where.items())
-
-
-def _sentence(file: str, what: str, records: Sequence[str]) -> str:
-    if not records:
-        return f"{file}: {what}."
-    others = len(records) - _RECORDS_NAMED
-    more = f" and {others:,} more" if others > 0 else ""
-    return f"{file}: {what}: {', '.join(records[:_RECORDS_NAMED])}{more}."
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring = 3, LONGEST_SHOWN
 
 
 @dataclass(frozen=True)
@@ -56,7 +38,7 @@ class Entry:
             return ""
         if not isinstance(value, str):
             raise self.wrong(name, "a text")
-        if _HALF_CHARACTER.search(value):
+        if not storable(value):
             raise self.wrong(name, "a text without half characters (\\ud800 to \\udfff), which no file can store")
         return value if value.strip() else ""
 
@@ -80,15 +62,15 @@ class Entry:
         value = self.fields.get(name)
         return None if value is None else self._nested(name, value)
 
-    def note(self, what: str) -> None:
-        self.notes.add(self.file, what, self.where)
+    def note(self, what: str, *, kind: str | None = None) -> None:
+        """Note something about this record; kind: as `Notes.add` takes it."""
+        self.notes.add(self.file, what, self.where, kind=kind)
 
     def wrong(self, name: str, expected: str) -> DataError:
         """The error that says which field is not what was expected."""
-        found = repr(self.fields[name]) if name in self.fields else "nothing"
-        shown = found if len(found) <= 60 else f"{found[:57]}..."
+        found = shown(self.fields[name]) if name in self.fields else "nothing"
         return DataError(
-            f"{self.file}, {self.where}, field {self.within}{name}: expected {expected}, found {shown}. "
+            f"{self.file}, {self.where}, field {self.within}{name}: expected {expected}, found {found}. "
             "Correct the field or remove the record."
         )
 
@@ -99,66 +81,47 @@ class Entry:
         return Entry(self.file, self.where, value, self.notes, f"{self.within}{name}.")
 
 
-def read_entries(file: Path, notes: Notes) -> list[Entry]:
-    """The records of a JSON file, which holds one list or one record per line.
+def read_entries(file: Path, notes: Notes, *, inside: Path | None = None) -> Iterator[Entry]:
+    """The records of a JSON file, which holds one list or one record per line, one at a time.
+
+    inside: the folder that a link must not lead out of.
 
     Raises:
-        DataError: the file is empty or not JSON, or something in the list is not a JSON object.
+        DataError: the file cannot be read, is empty or not JSON, or something in the list is not a JSON object.
     """
-    text = _read_text(file)
-    if text.lstrip().startswith("["):
-        values = [(f"record {index}", value) for index, value in enumerate(_parse(text, file))]
-    else:
-        # Not `splitlines`: it also splits at characters that JSON allows inside a text, such as U+2028.
-        lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-        values = [(f"line {number}", _parse(line, file, line=number)) for number, line in lines]
-        notes.add(file.name, f"holds one record per line instead of one list ({len(values):,} records)")
-    return [_entry(file.name, where, value, notes) for where, value in values]
+    with json_text.opened(file, inside=inside) as text:
+        if text.is_list():
+            for index, value in enumerate(text.listed()):
+                yield _entry(file.name, f"record {index}", value, notes)
+            return
+        count = 0
+        for line, value in text.lines():
+            count += 1
+            yield _entry(file.name, f"line {line}", value, notes)
+        notes.add(file.name, f"holds one record per line instead of one list ({count:,} records)")
 
 
 def _entry(file: str, where: str, value: Any, notes: Notes) -> Entry:
     if not isinstance(value, dict):
         raise DataError(
-            f"{file}, {where}: expected a record (a JSON object), found {value!r:.60}. Remove or correct it."
+            f"{file}, {where}: expected a record (a JSON object), found {shown(value)}. Remove or correct it."
         )
     image_id = value.get("image_id") or value.get("image_path")
-    return Entry(file, f"{where} ({image_id})" if isinstance(image_id, str) else where, value, notes)
+    return Entry(file, f"{where} ({_name(image_id)})" if isinstance(image_id, str) else where, value, notes)
 
 
-def read_json(file: Path) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        DataError: the file cannot be read, is empty or is not JSON.
-    """
-    return _parse(_read_text(file), file)
+def storable(text: str) -> bool:
+    """Whether a file can hold the text: JSON can write half characters, which UTF-8 cannot."""
+    return text.isascii() or not _HALF_CHARACTER.search(text)
 
 
-def _read_text(file: Path) -> str:
-    try:
-        # "-sig": editors on Windows put a byte order mark in front.
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file.name} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{file.name} cannot be read: {error}. Check the path and its permissions.") from error
-    if not text.strip():
-        raise DataError(f"{file.name} is empty; expected JSON. Download it again or remove it.")
-    return text
+def _name(image_id: str) -> str:
+    """An image id as it stands in messages: without characters that a terminal or a file cannot take, and not long."""
+    plain = image_id if image_id.isprintable() else repr(image_id)[1:-1]
+    return plain if len(plain) <= LONGEST_NAME else f"{plain[:LONGEST_NAME]}..."
 
 
-def _parse(text: str, file: Path, *, line: int | None = None) -> Any:
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        place = f"line {line or error.lineno}, column {error.colno}"
-        raise DataError(
-            f"{file.name}, {place}: not valid JSON ({error.msg}). Correct it or download it again."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        place = f"{file.name}, line {line}" if line else file.name
-        raise DataError(f"{place}: not usable JSON ({error}). Correct it or download it again.") from error
-
-
-def _no_constant(constant: str) -> None:
-    raise ValueError(f"it holds {constant}, which is not JSON")
+def shown(value: Any) -> str:
+    """A value as it stands in messages: cut short, however large or deep it is."""
+    found = _SHORT.repr(value)
+    return found if len(found) <= LONGEST_SHOWN else f"{found[: LONGEST_SHOWN - 3]}..."

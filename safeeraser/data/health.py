@@ -11,17 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import PIL
-from PIL import Image
-
-from safeeraser.data import recall
+from safeeraser.data import images, overlap, recall, regular, wording
 from safeeraser.data.official import load
 from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record
-from safeeraser.data.report import BrokenPicture, Count, HealthReport, Overlap, RepeatedTarget
-
-MOST_PIXELS = 50_000_000  # a larger picture is reported instead of decoded: it may be a decompression bomb
-# Photographs and drawings only: Pillow would run Ghostscript for a picture that turns out to be PostScript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+from safeeraser.data.report import BrokenPicture, Count, HealthReport
 
 
 def check(folder: Path) -> HealthReport:
@@ -32,21 +25,22 @@ def check(folder: Path) -> HealthReport:
     except DataError as error:
         return HealthReport(str(folder), usable=False, why=str(error))
     broken = _broken(dataset, hashes, anew=True)
-    why = _unusable(dataset, broken)
+    why, missing = _unusable(dataset, broken), _missing(dataset)
     return HealthReport(
         folder=str(folder),
         usable=why is None,
         why=why,
         counts=_counts(dataset),
         pictures=len(hashes),
-        distinct_pictures=len(set(hashes.values())),
-        missing=_missing(dataset),
+        distinct_pictures=len(set(hashes.values())) if hashes or not missing else None,
+        missing=missing,
         broken=tuple(
             BrokenPicture(_inside(path, dataset), path.stat().st_size, why) for path, why in sorted(broken.items())
         ),
         duplicates=_duplicates(dataset, hashes),
-        overlap=_overlap(dataset, hashes),
-        repeated_targets=_repeated_targets(dataset),
+        overlap=overlap.compare(dataset, hashes),
+        keywords=wording.keywords(dataset),
+        repeated_targets=wording.repeated_targets(dataset),
         without_decouple=tuple(_name(record) for record in dataset.records if not record.decouple),
         empty_categories=_empty_categories(dataset),
         notes=dataset.notes,
@@ -67,16 +61,15 @@ def dataset_hash(dataset: Dataset) -> str:
     It does not change with the order of the pairs, the formatting of the JSON or the folder's place. Pictures are not
     read (3,000 take seconds), so one exchanged for another of the same size goes unseen; `picture_hashes` sees it.
     """
-    pairs = sorted(
-        (pair.id, pair.category, _inside(pair.picture, dataset), pair.question, pair.answer, pair.concept or "")
-        for pair in dataset.vqa()
-    )
-    sizes = sorted((_inside(path, dataset), path.stat().st_size) for path in _pictures(dataset))
+    names = {path: _inside(path, dataset) for path in _pictures(dataset)}
+    sizes = sorted((name, path.stat().st_size) for path, name in names.items())
     # The SHA-256 of [pairs, sizes, refusals] as JSON, pair by pair: the whole text would be as large as the data set.
     text = json.JSONEncoder(separators=(",", ":")).encode
     digest = hashlib.sha256(b"[[")
-    for place, pair in enumerate(pairs):
-        digest.update(f"{',' if place else ''}{text(pair)}".encode())
+    for place, pair in enumerate(sorted(dataset.vqa(), key=lambda pair: pair.id)):
+        shown = names[pair.picture] if pair.picture else ""
+        seen = (pair.id, pair.category, shown, pair.question, pair.answer, pair.concept or "")
+        digest.update(f"{',' if place else ''}{text(seen)}".encode())
     digest.update(f"],{text(sizes)},{text(dataset.refusals)}]".encode())
     return digest.hexdigest()
 
@@ -113,35 +106,7 @@ def clean_val(dataset: Dataset, hashes: Mapping[Path, str] | None = None) -> fro
 
     `hashes` are `picture_hashes(dataset)`, if they are at hand already.
     """
-    hashes = picture_hashes(dataset) if hashes is None else hashes
-    seen = _seen_pictures(dataset, hashes)
-    asked = _asked_in_train(dataset)
-    clean = [pair for pair in dataset.general if _is_new(pair.picture, hashes, seen)]
-    for record in dataset.val:
-        if _is_new(record.picture, hashes, seen) and not _asks_any(record, asked):
-            clean += [*record.forget, *record.retain]
-            clean += record.decouple if _is_new(record.safe_picture, hashes, seen) else ()
-    return frozenset(pair.id for pair in clean)
-
-
-def _seen_pictures(dataset: Dataset, hashes: Mapping[Path, str]) -> set[str]:
-    return {hashes[path] for record in dataset.train for path in (record.picture, record.safe_picture) if path}
-
-
-def _asked_in_train(dataset: Dataset) -> set[str]:
-    return {_same_question(pair.question) for record in dataset.train for pair in record.forget}
-
-
-def _asks_any(record: Record, questions: set[str]) -> bool:
-    return any(_same_question(pair.question) in questions for pair in record.forget)
-
-
-def _same_question(question: str) -> str:
-    return " ".join(question.casefold().split())
-
-
-def _is_new(picture: Path | None, hashes: Mapping[Path, str], seen: set[str]) -> bool:
-    return picture is not None and hashes[picture] not in seen
+    return overlap.clean(dataset, picture_hashes(dataset) if hashes is None else hashes)
 
 
 def _pictures(dataset: Dataset) -> list[Path]:
@@ -153,9 +118,9 @@ def _pictures(dataset: Dataset) -> list[Path]:
 
 def _file_hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with regular.opened(path, most=images.MOST_BYTES) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+    except (OSError, regular.FileKindError) as error:
         raise DataError(f"The picture {path} cannot be read: {error}. Check its permissions.") from error
 
 
@@ -170,30 +135,17 @@ def _name(record: Record) -> str:
 def _broken(dataset: Dataset, hashes: Mapping[Path, str], *, anew: bool = False) -> dict[Path, str]:
     """Each picture that cannot be decoded, and why; files of the same bytes are decoded once."""
     one_of_each = {digest: path for path, digest in hashes.items()}
-    decoder = f"Pillow {PIL.__version__} {FORMATS} {MOST_PIXELS}"
-    reasons = recall.of_each(list(one_of_each.values()), _why_broken, root=dataset.root, version=decoder, anew=anew)
+    paths, rules = list(one_of_each.values()), images.RULES
+    reasons = recall.of_each(paths, images.why_broken, root=dataset.root, version=rules, anew=anew)
     return {path: why for path, digest in hashes.items() if (why := reasons[one_of_each[digest]])}
-
-
-def _why_broken(path: Path) -> str | None:
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > MOST_PIXELS:
-                return f"is {width:,} x {height:,} pixels large, more than {MOST_PIXELS:,} in all"
-            picture.draft(None, (1, 1))  # a JPEG is read to its end all the same, and small, in less time and memory
-            picture.load()
-    except Image.UnidentifiedImageError:
-        return f"cannot be read as {', '.join(FORMATS)}"
-    except Exception as error:  # whatever a hostile or damaged file makes a decoder raise, the picture is broken
-        return f"cannot be decoded: {error}"
-    return None
 
 
 def _unusable(dataset: Dataset, broken: Mapping[Path, str]) -> str | None:
     if not any(record.forget for record in dataset.records):
         return "No record has a forget pair: unsafe_pairs need a question and a model_response."
     if not any(record.forget and record.picture and record.picture not in broken for record in dataset.records):
+        if any(why == regular.LFS_POINTER for why in broken.values()):
+            return f"No record with a forget pair has a picture that can be read. A picture {regular.LFS_POINTER}."
         return "No record with a forget pair has a picture that can be read. Put the pictures into the folder."
     return None
 
@@ -210,11 +162,10 @@ def _counts(dataset: Dataset) -> tuple[Count, ...]:
 
 
 def _missing(dataset: Dataset) -> tuple[str, ...]:
-    harmful = [f"{_name(record)}: harmful picture" for record in dataset.records if record.picture is None]
-    safe = [
-        f"{_name(record)}: safe picture" for record in dataset.records if record.decouple and not record.safe_picture
-    ]
-    return (*harmful, *safe, *(pair.id for pair in dataset.general if pair.picture is None))
+    """The harmful ones first, then the safe ones, then those of general pairs."""
+    missing = [(record, which) for record in dataset.records for which in overlap.missing(record)]
+    named = [f"{_name(record)}: {which}" for record, which in sorted(missing, key=lambda one: one[1])]
+    return (*named, *(pair.id for pair in dataset.general if pair.picture is None))
 
 
 def _duplicates(dataset: Dataset, hashes: Mapping[Path, str]) -> tuple[tuple[str, ...], ...]:
@@ -222,46 +173,6 @@ def _duplicates(dataset: Dataset, hashes: Mapping[Path, str]) -> tuple[tuple[str
     for path, digest in hashes.items():
         groups[digest].append(_inside(path, dataset))
     return tuple(sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1))
-
-
-def _overlap(dataset: Dataset, hashes: Mapping[Path, str]) -> Overlap:
-    seen, asked = _seen_pictures(dataset, hashes), _asked_in_train(dataset)
-    in_train = {_content(record, hashes) for record in dataset.train if record.forget}
-    safe = {record.safe_picture for record in dataset.val if record.safe_picture}
-    clean = clean_val(dataset, hashes)
-    return Overlap(
-        records=tuple(_name(record) for record in dataset.val if _content(record, hashes) in in_train),
-        harmful_pictures=sum(record.picture is not None and hashes[record.picture] in seen for record in dataset.val),
-        questions=sum(_asks_any(record, asked) for record in dataset.val),
-        safe_pictures=sum(hashes[picture] in seen for picture in safe),
-        val_records=len(dataset.val),
-        val_safe_pictures=len(safe),
-        clean_records=sum(any(pair.id in clean for pair in record.pairs) for record in dataset.val),
-        clean_decouple_pairs=sum(pair.id in clean for record in dataset.val for pair in record.decouple),
-    )
-
-
-def _content(record: Record, hashes: Mapping[Path, str]) -> tuple[str, ...]:
-    """What makes two records the same: the harmful picture (its name, if it is missing) and the forget questions."""
-    picture = hashes[record.picture] if record.picture else record.image_id
-    return (picture, *(_same_question(pair.question) for pair in record.forget))
-
-
-def _repeated_targets(dataset: Dataset) -> tuple[RepeatedTarget, ...]:
-    """The most repeated target of each category and split, the largest share first."""
-    targets: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    first: dict[tuple[str, str, str], str] = {}
-    for pair in (pair for record in dataset.records for pair in record.forget):
-        text = pair.answer.strip()
-        targets[pair.category, pair.split][text] += 1
-        first.setdefault((pair.category, pair.split, text), pair.id)
-    repeated = [
-        RepeatedTarget(category, split, pairs, pairs / counter.total(), len(text.split()), first[category, split, text])
-        for (category, split), counter in targets.items()
-        for text, pairs in counter.most_common(1)
-        if pairs > 1
-    ]
-    return tuple(sorted(repeated, key=lambda target: -target.share))
 
 
 def _empty_categories(dataset: Dataset) -> tuple[str, ...]:

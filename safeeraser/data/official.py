@@ -6,11 +6,13 @@ set (`health.py`). What the reader survives it notes; what it cannot is a `DataE
 """
 
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from safeeraser.data.entries import Entry, Notes, read_entries, read_json
+from safeeraser.data import json_text
+from safeeraser.data.entries import Entry, read_entries, storable
 from safeeraser.data.finding import PictureFinder, escapes, posix
+from safeeraser.data.notes import Notes
 from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record, SetName, Split
 
 SPLIT_FILES: dict[Split, str] = {"train": "all_train.json", "val": "all_val.json"}
@@ -31,7 +33,7 @@ def load(folder: Path, *, name: str | None = None) -> Dataset:
         DataError: there is nothing to read, or a file is not what the layout says.
     """
     root = Path(os.path.realpath(folder))
-    present = [split for split, file in SPLIT_FILES.items() if (root / file).exists()]
+    present = [split for split, file in SPLIT_FILES.items() if _is_there(root / file)]
     if not present:
         raise DataError(
             f"{folder} holds neither {' nor '.join(SPLIT_FILES.values())}. Give the folder that holds at least one."
@@ -46,24 +48,42 @@ def load(folder: Path, *, name: str | None = None) -> Dataset:
     return Dataset(name or root.name, root, train, val, refusals, general, notes.sentences())
 
 
+def _is_there(file: Path) -> bool:
+    """Whether the folder has a file of this name, be it a link that leads nowhere: reading that says so."""
+    return os.path.lexists(file)
+
+
 def _picture(entry: Entry, name: str, pictures: PictureFinder) -> Path | None:
     written = entry.text(name)
-    if posix(written) != PurePosixPath(written.strip()).as_posix() and not escapes(written):
+    plain = posix(written)
+    if plain != written and plain != PurePosixPath(written.strip()).as_posix() and not escapes(written):
         start = "backslashes" if "\\" in written else "a leading dataset/"
         entry.note(f"{name} is written with {start}")
     found = pictures.find(written)
-    if problem := found.why or found.difference:
-        entry.note(f"{name}: {problem}")
+    if found.problem:
+        entry.note(f"{name}: {found.problem}", kind=f"{name}: {found.kind}")
     return found.picture
 
 
-def distinct(image_id: str, taken: Container[str]) -> str:
-    """The image id, or `<image id>~2`, `~3` ... when records before this one have it."""
-    number, free = 1, image_id
-    while free in taken:
-        number += 1
-        free = f"{image_id}~{number}"
-    return free
+class Names:
+    """Names for the records of a split: each its image id, or `<image id>~2`, `~3` ... when that is taken."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._last: dict[str, int] = {}  # the highest number tried for an image id; all below are taken
+
+    def take(self, image_id: str) -> str:
+        number = self._last.get(image_id, 1)
+        while (name := numbered(image_id, number)) in self._taken:
+            number += 1
+        self._taken.add(name)
+        self._last[image_id] = number
+        return name
+
+
+def numbered(image_id: str, number: int) -> str:
+    """The name of the record that is this image id's first, second ..."""
+    return image_id if number == 1 else f"{image_id}~{number}"
 
 
 def image_id_of(entry: Entry) -> str:
@@ -74,18 +94,20 @@ def image_id_of(entry: Entry) -> str:
 
 
 def _records(file: Path, split: Split, pictures: PictureFinder, notes: Notes) -> tuple[Record, ...]:
-    if not file.exists():
+    if not _is_there(file):
         return ()
-    records: dict[str, Record] = {}
-    for entry in read_entries(file, notes):
+    records: list[Record] = []
+    names = Names()
+    for entry in read_entries(file, notes, inside=file.parent):
         written = image_id_of(entry)
-        image_id = distinct(written, records)
+        image_id = names.take(written)
         if image_id != written:
-            entry.note(f"has the image_id of an earlier record and is called {image_id}")
-        records[image_id] = _record(entry, image_id, split, pictures)
+            again = "has the image_id of an earlier record"
+            entry.note(f"{again} and is called {image_id}", kind=again)
+        records.append(_record(entry, image_id, split, pictures))
     if not records:
         notes.add(file.name, "holds no records")
-    return tuple(records.values())
+    return tuple(records)
 
 
 def _record(entry: Entry, image_id: str, split: Split, pictures: PictureFinder) -> Record:
@@ -124,13 +146,15 @@ def _category(entry: Entry, image_id: str) -> str:
         folders = PurePosixPath(image_id).parts[:-1]
         known = [_SPELLING[folder.casefold()] for folder in folders if folder.casefold() in _SPELLING]
         category = known[0] if known else "".join(folders[-1:])
-        entry.note(f"category is empty and taken from the folder of image_id, {category or 'which has none'}")
+        empty = "category is empty and taken from the folder of image_id"
+        entry.note(f"{empty}, {category or 'which has none'}", kind=empty)
         return category
     category = _SPELLING.get(written.casefold(), written)
     if category not in CATEGORIES:
-        entry.note(f"category '{written}' is none of {', '.join(CATEGORIES)}")
+        none_of = f"is none of {', '.join(CATEGORIES)}"
+        entry.note(f"category '{written}' {none_of}", kind=f"category {none_of}")
     elif category != written:
-        entry.note(f"category '{written}' is read as {category}")
+        entry.note(f"category '{written}' is read as {category}", kind="category is spelled in another way")
     return category
 
 
@@ -140,11 +164,13 @@ Texts = tuple[int, str, str]  # k, question, answer
 def _forget_texts(entry: Entry) -> Iterator[Texts]:
     pairs = entry.items("unsafe_pairs")
     if len(pairs) != UNSAFE_PAIRS:
-        entry.note(f"has {len(pairs)} unsafe_pairs instead of {UNSAFE_PAIRS}")
+        other = f"unsafe_pairs instead of {UNSAFE_PAIRS}"
+        entry.note(f"has {len(pairs)} {other}", kind=f"has fewer or more {other}")
     for k, pair in enumerate(pairs):
         question, answer = pair.text("question"), pair.text("model_response")
         if not (question and answer):
-            entry.note(f"unsafe_pairs[{k}] has no {'model_response' if question else 'question'} and is left out")
+            lacks = f"has no {'model_response' if question else 'question'} and is left out"
+            entry.note(f"unsafe_pairs[{k}] {lacks}", kind=f"an unsafe pair {lacks}")
             continue
         if answer.lstrip().startswith("Input:"):
             entry.note("a forget target starts with a stray 'Input:' and is kept as it is")
@@ -165,7 +191,8 @@ def _decouple_texts(entry: Entry) -> Iterator[Texts]:
     for k, pair in pairs.items():
         question = pair.text("question")
         if not pair.text("sd_response"):
-            entry.note(f"unsafe_pairs[{k}] has no sd_response, so its decouple pair is left out")
+            lacks = "has no sd_response, so its decouple pair is left out"
+            entry.note(f"unsafe_pairs[{k}] {lacks}", kind=f"an unsafe pair {lacks}")
             continue
         if pair.text("sd_question") not in ("", question):
             entry.note("an sd_question differs from its question; as in the paper, the decouple pair asks the question")
@@ -186,12 +213,13 @@ def _retain_texts(entry: Entry) -> Iterator[Texts]:
 
 
 def _refusals(file: Path, notes: Notes) -> tuple[str, ...]:
-    if not file.exists():
+    if not _is_there(file):
         notes.add(file.name, "is not in the folder, so there are no refusal sentences and PO cannot be trained")
         return ()
-    content = read_json(file)
+    with json_text.opened(file, inside=file.parent) as text:
+        content = text.value()
     sentences = content.get("idk") if isinstance(content, dict) else None
-    if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
+    if not isinstance(sentences, list) or not all(isinstance(one, str) and storable(one) for one in sentences):
         raise DataError(f'{file.name}, field idk: expected {{"idk": [refusal sentences]}}. Correct or remove the file.')
     refusals = tuple(sentence.strip() for sentence in sentences if sentence.strip())
     if not refusals:
@@ -201,10 +229,10 @@ def _refusals(file: Path, notes: Notes) -> tuple[str, ...]:
 
 def _general(file: Path, pictures: PictureFinder, notes: Notes) -> tuple[VQA, ...]:
     """Harmless questions about safe pictures: `{"image_path", "question", "answer", "keyword", "category"?}` each."""
-    if not file.exists():
+    if not _is_there(file):
         return ()
     asked: dict[str, list[VQA]] = {}
-    for entry in read_entries(file, notes):
+    for entry in read_entries(file, notes, inside=file.parent):
         shown = posix(entry.needed("image_path"))
         about_this = asked.setdefault(shown, [])
         pair = VQA(

@@ -4,11 +4,14 @@ Such a file repeats one split's records, with `model_response1..3` in each unsaf
 of the stored `sd_response` and `Prediction`. The script samples without a seed, so `seed` is None in every row.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
-from safeeraser.data.entries import Entry, Notes, read_entries
-from safeeraser.data.official import RETAIN_FIELDS, distinct, image_id_of
+from safeeraser.data.entries import Entry, read_entries
+from safeeraser.data.notes import Notes
+from safeeraser.data.official import RETAIN_FIELDS, image_id_of, numbered
 from safeeraser.data.records import VQA, DataError, Dataset, Record, SetName, Split
 from safeeraser.data.rows import AnswerRow
 
@@ -26,7 +29,7 @@ def read(file: Path, dataset: Dataset, *, split: Split | None = None) -> list[An
     Raises:
         DataError: the file is no prediction file, or some of its answers join nothing in the data set.
     """
-    entries = read_entries(file, Notes())
+    entries = list(read_entries(file, Notes()))
     if not any(_is_answered(entry) for entry in entries):
         raise DataError(f"{file.name}: no record has {SAMPLES[0]} in unsafe_pairs. Give a file of predictions.")
     splits: tuple[Split, ...] = (split,) if split else ("train", "val")
@@ -50,14 +53,11 @@ def _complaint(file: Path, split: Split, unjoined: Sequence[str]) -> str:
 
 def _join(entries: Sequence[Entry], dataset: Dataset, split: Split) -> tuple[list[AnswerRow], list[str]]:
     """The rows that join this split, and a description of each answer that does not."""
-    left = {record.image_id: record for record in (dataset.train if split == "train" else dataset.val)}
-    known = set(left)
+    left = _Left(dataset.train if split == "train" else dataset.val)
     rows: list[AnswerRow] = []
     unjoined: list[str] = []
     for entry in entries:
-        record = _partner(entry, left, known)
-        if record:
-            del left[record.image_id]
+        record = left.take(entry)
         pairs = {(pair.set, _position(pair)): pair for pair in record.pairs} if record else {}
         for set_name, k, question, sample, answer in _answers(entry):
             pair = pairs.get((set_name, k))
@@ -69,15 +69,41 @@ def _join(entries: Sequence[Entry], dataset: Dataset, split: Split) -> tuple[lis
     return rows, unjoined
 
 
-def _partner(entry: Entry, left: dict[str, Record], known: set[str]) -> Record | None:
-    """The record of this image_id that is not joined yet and asks the same; else the first, to say what differs."""
-    asked = {pair.text("question").strip() for pair in entry.items("unsafe_pairs")}
-    names: list[str] = []
-    while (name := distinct(image_id_of(entry), names)) in known:
-        names.append(name)
-    candidates = [left[name] for name in names if name in left]
-    same = [record for record in candidates if {pair.question.strip() for pair in record.forget} <= asked]
-    return next(iter(same or candidates), None)
+class _Left:
+    """The records of a split that are not joined yet."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = {record.image_id: record for record in records}
+        self._joined: set[str] = set()
+        # By image_id and by what is asked; groups that became empty are dropped. A record may be in several: what is
+        # called `a~2` may be the second of `a` or the first of `a~2`.
+        self._groups: dict[str, dict[frozenset[str], deque[Record]]] = {}
+
+    def take(self, entry: Entry) -> Record | None:
+        """The first record of this image_id that asks the same; else the first, to say what differs."""
+        groups = self._of(image_id_of(entry))
+        asked = frozenset(pair.text("question").strip() for pair in entry.items("unsafe_pairs"))
+        while groups:
+            # A record may ask less than the file: pairs without a stored answer are left out of it.
+            same = asked if asked in groups else next((group for group in groups if group <= asked), None)
+            chosen = next(iter(groups)) if same is None else same
+            record = groups[chosen].popleft()
+            if not groups[chosen]:
+                del groups[chosen]
+            if record.image_id not in self._joined:
+                self._joined.add(record.image_id)
+                return record
+        return None
+
+    def _of(self, image_id: str) -> dict[frozenset[str], deque[Record]]:
+        if image_id not in self._groups:
+            self._groups[image_id] = groups = {}
+            for number in count(1):
+                if (record := self._records.get(numbered(image_id, number))) is None:
+                    break
+                asked = frozenset(pair.question.strip() for pair in record.forget)
+                groups.setdefault(asked, deque()).append(record)
+        return self._groups[image_id]
 
 
 def _position(pair: VQA) -> int:

@@ -17,7 +17,7 @@ class DataError(SafeEraserError):
     """The data set cannot be used; the message names the file, the record and the field, and says what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there are 12 for each record
 class VQA:
     """One question about one picture, with the answer the data set stores for it.
 
@@ -54,7 +54,7 @@ def record_of(id: str) -> str:
     return id.rsplit("/", 2)[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One harmful picture with its safe partner and up to 4 forget, 4 retain and 4 decouple pairs.
 

@@ -8,7 +8,6 @@ The API key is read from OPENAI_API_KEY and is sent, never shown or stored.
 import asyncio
 import base64
 import hashlib
-import io
 import os
 import random
 from collections.abc import Iterable, Iterator
@@ -20,11 +19,9 @@ from typing import Any
 
 import httpx2
 from anyio.from_thread import start_blocking_portal
-from PIL import Image
 
 from safeeraser.config import RunConfig
-from safeeraser.data.health import FORMATS
-from safeeraser.data.records import DataError
+from safeeraser.data import images
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate.questions import Question
 
@@ -185,17 +182,8 @@ def data_url(picture: Path) -> str:
     Raises:
         DataError: the file cannot be read as a picture.
     """
-    try:
-        content = picture.read_bytes()
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            media = MEDIA.get(image.format or "")
-            if media is None:
-                png = io.BytesIO()
-                image.convert("RGB").save(png, "PNG")
-                media, content = "image/png", png.getvalue()
-    except (OSError, Image.DecompressionBombError) as error:
-        raise DataError(f"{picture}: the picture cannot be read: {error}") from error
-    return f"data:{media};base64,{base64.b64encode(content).decode()}"
+    kind, content = images.encoded(picture, MEDIA)
+    return f"data:{MEDIA[kind]};base64,{base64.b64encode(content).decode()}"
 
 
 def _by_picture(asked: list[Question]) -> list[Question]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from cachetools import LRUCache, cached
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from safeeraser.data import images
 from safeeraser.data.records import VQA, DataError
 from safeeraser.losses import IGNORED, Term, base_sets
 from safeeraser.models import packing
@@ -270,10 +271,4 @@ def open_picture(path: Path | None) -> Image.Image:
     """The picture, RGB; raises DataError naming the file when it is missing or cannot be read."""
     if path is None:
         raise DataError("a question without a picture was asked; `safeeraser data check` lists the missing pictures")
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except FileNotFoundError:
-        raise DataError(f"{path}: the picture is missing") from None
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: the picture cannot be read: {error}") from error
+    return images.rgb(path)

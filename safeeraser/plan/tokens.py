@@ -13,10 +13,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image
-
 from safeeraser import losses
 from safeeraser.config import RunConfig
+from safeeraser.data import images
 from safeeraser.data.records import CATEGORIES, VQA, Dataset, Record, SetName, Split
 from safeeraser.generate.questions import questions
 from safeeraser.models import packing
@@ -82,8 +81,7 @@ class BySize:
         return self.encoder.prefix(encoded)
 
     def _like(self, picture: Path) -> Path:
-        with Image.open(picture) as opened:
-            return self.first.setdefault(opened.size, picture)
+        return self.first.setdefault(images.size(picture), picture)
 
 
 def _text(text: str) -> list[int]:

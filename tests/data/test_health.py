@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from safeeraser.data.health import FORMATS, check, clean_val, dataset_hash, picture_hashes
+from safeeraser.data.health import check, clean_val, dataset_hash, picture_hashes
+from safeeraser.data.images import FORMATS
 from safeeraser.data.official import load
 
 RETAIN = ("UnharmPair_text1", "UnharmPair_text2", "UnharmPair_image1", "UnharmPair_image2")
@@ -304,3 +305,146 @@ def test_the_data_set_hash_sees_content_and_not_form(leaking, tmp_path_factory):
     assert changed != before
     (moved / "img/Weapon/new.png").write_bytes(b"shorter")
     assert dataset_hash(load(moved)) not in (before, changed)
+
+
+def test_what_missing_pictures_hide_is_no_number(leaking):
+    for path in [*leaking.rglob("*.png")]:
+        path.unlink()
+    report = check(leaking)
+    overlap = report.overlap
+    assert (report.pictures, report.distinct_pictures) == (0, None)
+    assert (overlap.harmful_pictures, overlap.safe_pictures) == (None, None)
+    assert (overlap.clean_records, overlap.clean_decouple_pairs) == (None, None)
+    assert (overlap.val_pictures, overlap.val_safe_pictures) == (0, 0)
+    assert (overlap.val_safe_missing, overlap.train_missing) == (5, 2)
+    assert overlap.questions == 1  # needs no picture
+    told = json.loads(json.dumps(report.as_dict()))["overlap"]
+    assert told["harmful_pictures"] is told["clean_records"] is None
+    unknown = {what for what, count, _ in report.numbers() if count is None}
+    assert unknown == {
+        "distinct pictures",
+        "broken",
+        "groups of duplicates",
+        "val records whose harmful picture is in train",
+        "val safe pictures that are in train",
+        "clean val records",
+    }
+    text = printed(report)
+    assert "Pictures: 0, of which unknown distinct" in text
+    assert "unknown of 0 val records show a picture of train" in text
+    assert "of val 5 harmful and 5 safe ones are missing, of train 2" in text
+
+
+def test_missing_pictures_of_train_alone_hide_what_val_shares_with_it(leaking):
+    for name in ("img/Weapon/seen.png", "pdset/image/Weapon/train/1.png"):
+        (leaking / name).unlink()
+    overlap = check(leaking).overlap
+    assert overlap.harmful_pictures is overlap.safe_pictures is overlap.clean_records is None
+
+
+def test_what_is_there_is_counted_and_over_how_many(leaking):
+    (leaking / "img/Weapon/asked.png").unlink()
+    (leaking / "pdset/image/Weapon/val/4.png").unlink()
+    report = check(leaking)
+    overlap = report.overlap
+    # Of 5 records gone has no picture from the start; the safe picture 4, which is in train, went now.
+    assert (overlap.harmful_pictures, overlap.val_pictures, overlap.val_records) == (1, 3, 5)
+    assert (overlap.safe_pictures, overlap.val_safe_pictures, overlap.val_safe_missing) == (0, 4, 1)
+    assert (overlap.clean_records, overlap.clean_decouple_pairs, overlap.train_missing) == (2, 4, 0)
+    text = printed(report)
+    assert "1 of 3 val records show a picture of train" in text
+    assert "0 of 4 val safe pictures are a picture of train" in text
+    assert "of val 2 harmful and 1 safe ones are missing, of train 0" in text
+
+
+def test_a_record_of_which_a_picture_is_missing_may_be_in_both_splits(tmp_path):
+    train = [record("a"), record("b", asks="buzz"), record("c", asks="ring")]
+    val = [record("a"), record("x"), record("y", asks="buzz"), record("z", asks="ring"), record("n", asks="click")]
+    root = write(tmp_path, train=train, val=val)
+    for name in ("y", "c", "z"):
+        picture(root / f"img/Weapon/{name}.png", ord(name))
+    overlap = check(root).overlap
+    assert overlap.records == ("val/img/Weapon/a.png",)  # missing in both, under one name
+    assert overlap.undecided_records == 2  # x and y; z shows another picture than c, n asks something else
+    assert "2 of 5 val records ask what a record of train asks" in printed(check(root))
+
+
+def test_without_missing_pictures_nothing_is_said_about_them(tmp_path):
+    safe = "pdset/image/Weapon/train/1.png"
+    root = write(tmp_path, train=[record("a")], val=[record("b", asks="buzz")])
+    for shade, path in enumerate(["img/Weapon/a.png", "img/Weapon/b.png", safe]):
+        picture(root / path, shade)
+    assert "are missing" not in printed(check(root))
+    assert check(root).overlap.harmful_pictures == 0
+
+
+def test_pointers_of_git_lfs_in_the_place_of_pictures_are_named(tmp_path):
+    root = write(tmp_path, train=[record("a")])
+    for path in ("img/Weapon/a.png", "pdset/image/Weapon/train/1.png"):
+        picture(root / path)
+        (root / path).write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{path}\nsize 9\n")
+    report = check(root)
+    assert not report.usable
+    assert "git lfs pull" in report.why
+    assert all("git lfs pull" in broken.why for broken in report.broken)
+    assert len(report.broken) == 2
+    assert "git lfs pull" in printed(report)
+
+
+def test_json_that_is_a_pointer_of_git_lfs_is_named(tmp_path):
+    root = write(tmp_path, train=[record("a")])
+    (root / "all_val.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    assert "all_val.json is a Git LFS pointer" in check(root).why
+    assert "git lfs pull" in printed(check(root))
+
+
+def test_keywords_are_counted_by_split_and_compared(tmp_path):
+    words = {"a": ("spoon", "cup"), "b": ("Big  Spoon", None), "c": ("", "cup")}
+    train = [record(name, keyword=word, safe_keyword=safe) for name, (word, safe) in words.items()]
+    val = [record("d", keyword="big spoon ", safe_keyword="vase"), record("e", keyword="fork", safe_keyword=" ")]
+    report = check(write(tmp_path, train=train, val=val))
+    word, safe = report.keywords
+    assert (word.train, word.train_without, word.val, word.val_without, word.both) == (2, 1, 2, 0, 1)
+    assert (safe.train, safe.train_without, safe.val, safe.val_without, safe.both) == (1, 1, 1, 1, 0)
+    assert "2 distinct keywords in train (1 records without), 2 in val (0 without), 1 in both" in printed(report)
+    assert json.loads(json.dumps(report.as_dict()))["keywords"][1]["kind"] == "safe keyword"
+
+
+def test_targets_that_are_verbatim_the_same_are_told_from_those_that_differ_in_form(tmp_path):
+    one = record("a")
+    answers = ["Tra la.", "Tra la.", "tra  la!", " Tra la", "Hum", "hum", "Ring", "Sing"]
+    one["unsafe_pairs"] = [{"question": f"How {k}?", "model_response": text} for k, text in enumerate(answers)]
+    report = check(write(tmp_path, train=[one]))
+    (target,) = report.repeated_targets
+    assert (target.pairs, target.share, target.words) == (2, 2 / 8, 2)
+    assert (target.alike, target.alike_share) == (4, 4 / 8)
+    assert "2 pairs (25%) share 2 words verbatim, 4 (50%) are the same but for case, spacing and" in printed(report)
+
+
+def test_targets_that_differ_in_form_alone_are_not_called_verbatim_the_same(tmp_path):
+    one = record("a")
+    answers = ["Tra la.", "tra la", "Hum"]
+    one["unsafe_pairs"] = [{"question": f"How {k}?", "model_response": text} for k, text in enumerate(answers)]
+    report = check(write(tmp_path, train=[one]))
+    (target,) = report.repeated_targets
+    assert (target.pairs, target.alike, target.alike_share) == (1, 2, 2 / 3)
+    assert "no two targets are verbatim the same, 2 (67%) are the same but for case" in printed(report)
+
+
+def test_ten_thousand_quirks_are_told_in_few_lines(tmp_path):
+    count = 10_000
+    train = [
+        record(str(n), category=f"Puddings {n}", image_path=f"img/Weapon/{n}.PNG", safe=f"pdset/{n}.png")
+        for n in range(count)
+    ]
+    root = write(tmp_path, train=train)
+    (root / "img/Weapon").mkdir(parents=True)
+    for n in range(count):
+        (root / f"img/Weapon/{n}.png").write_bytes(b"no picture")
+    report = check(root)
+    text = printed(report)
+    assert "differently on disk (10,000 times)" in text
+    assert "Broken pictures: 10,000" in text
+    assert len(text.splitlines()) < 200
+    assert len(text) < 20_000
+    assert len(report.notes) < 20

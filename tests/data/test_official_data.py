@@ -1,11 +1,16 @@
 """The official layout and its quirks: what is read, what is survived and noted, what is refused."""
 
 import json
+import os
+import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from official import RETAIN, picture, record, write
 
+from safeeraser.assets import ROOT
+from safeeraser.data import json_text
 from safeeraser.data.official import load
 from safeeraser.data.predictions import read
 from safeeraser.data.records import CATEGORIES, DataError
@@ -301,11 +306,217 @@ def test_a_folder_without_either_split_says_what_to_give(tmp_path):
         load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("content", ["[]", '{"idk": "No."}', '{"idk": [1]}'])
+@pytest.mark.parametrize("content", ["[]", '{"idk": "No."}', '{"idk": [1]}', '{"idk": ["\\ud800"]}'])
 def test_refusals_of_a_wrong_form_are_refused(tmp_path, content):
     (write(tmp_path, val=[record()]) / "prompt.json").write_text(content)
     with pytest.raises(DataError, match=r"prompt.json, field idk"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ('[{"image_id": "a.jpg"},\n{"image_id": "b.jpg" "type": 1}]', ["line 2, column 22", "Expecting ',' delimiter"]),
+        ('[{"image_id": "a.jpg"}\n {"image_id": "b.jpg"}]', ["line 2, column 2", "Expecting ',' delimiter"]),
+        ('[{"image_id": "a.jpg"},\n\n]', ["line 3, column 1"]),
+        ('[{"image_id": "a.jpg"}]\nmore', ["line 2, column 1", "Extra data"]),
+        ('[{"image_id": "a.jpg"}', ["line 1, column 23"]),
+        ('[{"image_id": "a.jp', ["line 1, column 15", "Unterminated string"]),
+        ('{"image_id": "a.jpg"} {"image_id": "b.jpg"}', ["line 1, column 23", "Extra data"]),
+        ('{"image_id":\n"a.jpg"}', ["line 1, column 13"]),
+        ('[{"image_id": "a.jpg"},\n{"image_id": "a.jpg",\n"image_id": "b.jpg"}]', ["line 2", "key 'image_id' twice"]),
+        ('[\n{"image_id": %s}]' % ("9" * 5000), ["line 2", "4300 digits"]),
+        ('[{"image_id": %s}]' % ("9" * 4000), ["field image_id", "999..."]),
+        ('[{"image_id": ' + "[" * 500 + "]" * 500 + "}]", ["field image_id", "a text, found [[[[...]]]"]),
+        ('[{"image_id": 1e999}]', ["field image_id", "inf"]),
+        ('[{"image_id": "a\\ud800.jpg"}]', ["record 0 (a\\ud800.jpg)", "half characters"]),
+        ('[{"image_id": "\\u001b[2J", "type": 1}]', ["record 0 (\\x1b[2J)", "field type"]),
+        ('[{"image_id": "%s", "type": 1}]' % ("a" * 9999), ["a" * 200 + "...)", "field type"]),
+    ],
+)
+def test_unusual_json_is_named_by_its_line(tmp_path, content, parts, monkeypatch):
+    root = write(tmp_path, val=content)
+    for block in (json_text.BLOCK, 1):  # in one piece, and in as many as there can be
+        monkeypatch.setattr(json_text, "BLOCK", block)
+        with pytest.raises(DataError) as error:
+            load(root)
+        assert all(part in str(error.value) for part in ["all_val.json", *parts]), error.value
+        assert len(str(error.value)) < 500
+        str(error.value).encode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_in_utf_16_or_32_is_named(tmp_path, encoding):
+    (write(tmp_path) / "all_val.json").write_bytes(json.dumps([record()]).encode(encoding))
+    with pytest.raises(DataError, match=r"all_val.json is not UTF-8 text but UTF-16 or UTF-32\. Save it as UTF-8"):
+        load(tmp_path)
+
+
+def test_a_wrong_byte_is_named_by_its_place_in_the_file(tmp_path, monkeypatch):
+    content = b'\xef\xbb\xbf[{"image_id": "\xc3\xa9 \xe9"}]'
+    (write(tmp_path) / "all_val.json").write_bytes(content)
+    for block in (json_text.BLOCK, 1):
+        monkeypatch.setattr(json_text, "BLOCK", block)
+        with pytest.raises(DataError, match=rf"byte {content.index(b' ' + bytes([0xE9])) + 1}\)"):
+            load(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["list", "lines"])
+def test_a_file_is_read_the_same_in_pieces_of_any_size(tmp_path, form, monkeypatch):
+    records = [record(f"img/Weapon/{n}.jpg", keyword="löffel \U0001f944 \\" * n, n=-12.5e-3) for n in range(20)]
+    text = json.dumps(records, ensure_ascii=False, indent=1)
+    if form == "lines":
+        text = "\r\n\r\n".join(json.dumps(one, ensure_ascii=False) for one in records)
+    root = write(tmp_path, train="\ufeff" + text)
+    whole = load(root)
+    assert [one.keyword for one in whole.train] == [one["keyword"] for one in records]
+    for block in (1, 7, 4096):
+        monkeypatch.setattr(json_text, "BLOCK", block)
+        assert load(root) == whole
+
+
+def test_a_value_that_never_ends_is_not_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_text, "LONGEST", 10_000)
+    monkeypatch.setattr(json_text, "BLOCK", 1_000)
+    for start in ('[{"image_id": "', '{"image_id": "'):
+        root = write(tmp_path, train=start + "a" * 10_000_000)
+        tracemalloc.start()
+        with pytest.raises(DataError, match=r"all_train.json, line 1, column"):
+            load(root)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1_000_000
+
+
+FILES = ("all_train.json", "all_val.json", "prompt.json", "general_val.json")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_json_file_must_be_a_regular_file_inside_the_folder(tmp_path, file):
+    root = write(tmp_path / "set", train=[record()], val=[record()])
+    (root / "general_val.json").write_text("[]")
+    (outside := tmp_path / "outside.json").write_bytes((root / file).read_bytes())
+
+    def refused(why):
+        with pytest.raises(DataError, match=rf"{file} {why}"):
+            load(root)
+        (root / file).unlink()
+
+    (root / file).rename(root / "kept.json")
+    (root / file).symlink_to("kept.json")
+    assert len(load(root).records) == 2
+    (root / file).unlink()
+    (root / file).symlink_to(outside)
+    refused("is a link that leads out of the data set folder")
+    (root / file).symlink_to("/dev/zero")
+    refused("is a link that leads out of the data set folder")
+    (root / file).symlink_to("gone.json")
+    refused("cannot be read")
+    os.mkfifo(root / file)
+    refused("is a pipe")
+    with (root / file).open("wb") as large:
+        large.truncate(2**40)
+    refused("has 1,099,511,627,776 bytes, more than 2,000,000,000")
+    (root / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    refused("is a Git LFS pointer .*: run `git lfs pull`")
+    (root / file).mkdir()
+    with pytest.raises(DataError, match=f"{file} is a folder"):
+        load(root)
+
+
+def test_a_prediction_file_must_be_a_regular_file_of_bounded_size(tmp_path, two_splits):
+    data = load(two_splits[0])
+    os.mkfifo(tmp_path / "pipe.json")
+    with (tmp_path / "huge.json").open("wb") as large:
+        large.truncate(2**40)
+    whys = {tmp_path / "pipe.json": "a pipe", Path("/dev/zero"): "a device", tmp_path / "huge.json": "more than 2,000"}
+    for file, why in whys.items():
+        with pytest.raises(DataError, match=rf"{file.name} .*{why}"):
+            read(file, data)
+
+
+def test_a_picture_of_too_many_bytes_is_refused(tmp_path):
+    root = write(tmp_path, train=[record()])
+    (root / "img/Weapon").mkdir(parents=True)
+    with (root / "img/Weapon/1.jpg").open("wb") as large:
+        large.truncate(2**40)
+    assert load(root).train[0].picture is None
+    assert the_note(load(root), "'img/Weapon/1.jpg' is a file of more than 536,870,912 bytes")
+
+
+def lines_run(function):
+    """How many lines of the data room a call runs: what grows faster than its input shows here, on any machine."""
+    room, count = str(ROOT / "safeeraser/data"), 0
+
+    def trace(frame, event, _):
+        nonlocal count
+        count += event == "line"
+        return trace if frame.f_code.co_filename.startswith(room) else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("form", ["of one image_id", "whose pictures are missing"])
+def test_four_times_the_records_take_four_times_the_work(tmp_path, form):
+    work = {}
+    for count in (100, 400):
+        names = ["img/Weapon/1.jpg" if form == "of one image_id" else f"img/Weapon/{n}.jpg" for n in range(count)]
+        here = [] if form == "of one image_id" else [f"img/Weapon/x{n}.jpg" for n in range(count)]
+        root = write(tmp_path / f"{count}", val=[record(name) for name in names], pictures=here)
+        work[count] = lines_run(lambda root=root: load(root))
+        assert len({one.image_id for one in load(root).val}) == count
+    assert work[400] < 4.4 * work[100]
+
+
+@pytest.mark.parametrize("asking", ["the same", "another thing each"])
+def test_four_times_the_predictions_of_one_image_id_take_four_times_the_work(tmp_path, asking):
+    work = {}
+    for count in (50, 200):
+        records = [record(pairs=1) for _ in range(count)]
+        for n, one in enumerate(records if asking == "another thing each" else ()):
+            one["unsafe_pairs"][0]["question"] = f"How does it hum {n}?"
+        data = load(write(tmp_path / f"{count}", val=records, pictures=["img/Weapon/1.jpg"]))
+        file = predictions(tmp_path, [answered(one, "new") for one in reversed(records)])
+        rows = []
+        work[count] = lines_run(lambda file=file, data=data, rows=rows: rows.extend(read(file, data)))
+        assert len({row["id"] for row in rows}) == count * 5
+    assert work[200] < 4.4 * work[50]
+
+
+@pytest.mark.parametrize(
+    ("quirk", "kind"),
+    [
+        (lambda n: record(f"img/Weapon/{n}.JPG"), "image_path: the path is spelled differently on disk"),
+        (lambda n: record(f"img/Weapon/gone-{n}.jpg"), "image_path: the picture is missing"),
+        (lambda n: record(image_path=f"../{n}.jpg"), "leads out of the data set folder"),
+        (lambda n: record(category=f"Puddings {n}"), "category is none of"),
+        (lambda n: record(f"img/a{n}/1.jpg", category=""), "category is empty and taken from the folder of image_id"),
+        (lambda n: record(pairs=n + 5), "has fewer or more unsafe_pairs instead of 4"),
+        (lambda n: record("img/Weapon/1.jpg"), "has the image_id of an earlier record"),
+    ],
+)
+def test_many_notes_of_one_kind_are_one_with_a_count(tmp_path, quirk, kind):
+    pictures = [f"img/Weapon/{n}.jpg" for n in range(9)]
+    notes = load(write(tmp_path, val=[quirk(n) for n in range(9)], pictures=pictures)).notes
+    (note,) = [note for note in notes if kind in note]
+    assert "9 times" in note or "8 times" in note
+    assert "record 0" in note or "record 1" in note
+    assert len(notes) < 9
+
+
+def test_a_few_notes_of_one_kind_are_told_one_by_one(tmp_path):
+    notes = load(write(tmp_path, val=[record(category=f"Puddings {n % 3}") for n in range(9)])).notes
+    for n in range(3):
+        (note,) = [note for note in notes if f"'Puddings {n}'" in note]
+        assert note.endswith(
+            f"record {n} (img/Weapon/1.jpg), record {n + 3} (img/Weapon/1.jpg), record {n + 6} (img/Weapon/1.jpg)."
+        )
 
 
 def answered(one, by):

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from official import record, write
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from safeeraser.runs.folder import EXAMPLES, Run
+from safeeraser.ui.frame import media
 from safeeraser.ui.frame.pages import PAGES
 from safeeraser.ui.frame.text import escape_markdown
 
@@ -170,6 +172,45 @@ def test_browse_filters_by_the_outcome_of_the_run(open_page: Open):
     assert 0 < len(lost) < 96
 
 
+def test_the_health_panel_shows_what_missing_pictures_hide_as_unknown(tmp_path: Path):
+    def panel(folder: str) -> None:
+        from pathlib import Path
+        from types import SimpleNamespace
+
+        from safeeraser.data.health import check
+        from safeeraser.data.source import Source
+        from safeeraser.ui.views import browsing
+
+        browsing.draw_health(SimpleNamespace(source=Source(folder)), check(Path(folder)))  # pyright: ignore
+
+    def counts() -> dict[str, tuple[str, str]]:
+        app = AppTest.from_function(panel, kwargs={"folder": str(root)}).run()
+        assert not app.exception
+        return {what: tuple(row) for what, row in app.table[0].value.iterrows()}
+
+    safe = "pdset/image/Weapon/train/1.jpg"
+    train, val = [record()], [record("img/Weapon/2.jpg"), record("img/Weapon/3.jpg")]
+    root = write(tmp_path / "set", train=train, val=val)
+    found = counts()
+    assert found["missing"] == ("6", "")
+    assert found["val records that ask a forget question of train"] == ("2", "2")
+    assert found["val records whose harmful picture is in train"] == ("unknown", "0")
+    assert found["clean val records"] == ("unknown", "0")
+    assert found["distinct pictures"] == ("unknown", "")
+    assert found["groups of duplicates"][0] == found["broken"][0] == "unknown"
+    write(root, train=train, val=val, pictures=["img/Weapon/1.jpg", "img/Weapon/2.jpg", safe])
+    found = counts()
+    assert found["val records whose harmful picture is in train"] == ("1", "1")
+    assert found["clean val records"] == ("0", "1")
+    assert found["distinct pictures"] == ("1", "")
+
+
+def test_a_picture_that_is_far_longer_than_wide_is_not_drawn(tmp_path: Path):
+    Image.new("RGB", (40_000, 1)).save(tmp_path / "long.png")
+    assert media._original(str(tmp_path / "long.png"), (0, 0)) is None
+    assert media._preview(str(tmp_path / "long.png"), (0, 0)) is None
+
+
 def test_a_record_opens_with_its_twelve_questions(open_page: Open):
     app = open_page("browse", record="val/img/Weapon/41.jpg")
     assert len(app.expander) == 12
@@ -278,7 +319,6 @@ def test_a_hostile_address_does_no_harm(open_page: Open, text: str):
 
 
 def test_the_preview_of_a_harmful_picture_has_no_detail():
-    from safeeraser.ui.frame import media
 
     picture = next((ROOT / "assets" / "demo" / "sprites").glob("*.png"))
     preview = Image.open(io.BytesIO(media._preview(str(picture), (0, 0)) or b""))

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image, ImageFilter, ImageOps
 
-from safeeraser.data.health import FORMATS, MOST_PIXELS
+from safeeraser.data import images
 from safeeraser.ui.frame.text import escape_markdown
 
 PREVIEW = 24  # pixels
@@ -86,12 +86,8 @@ def _original(path: str, stamp: tuple[int, int]) -> bytes | None:
 def _open(path: str, mode: str, side: int) -> Image.Image | None:
     """The decoded picture, None when it cannot be; a JPEG is decoded at about the size asked for."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                return None
-            image.draft(mode, (side, side))
-            return ImageOps.exif_transpose(image).convert(mode)
-    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
+        return images.shown(Path(path), mode, side)
+    except images.PictureError:
         return None
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 from safeeraser import charts
 from safeeraser.data.health import HealthReport, check
 from safeeraser.data.records import CATEGORIES, Dataset, Record, record_of
+from safeeraser.data.report import number
 from safeeraser.score import outcomes as results
 from safeeraser.score.metrics import trained_concepts
 from safeeraser.ui.frame import media, reading, state
@@ -261,23 +262,9 @@ def draw_health(view: View, report: HealthReport | None) -> None:
             icon=":material/fact_check:",
         )
         return
-    overlap = report.overlap
-    numbers = {
-        "pictures": report.pictures,
-        "distinct pictures": report.distinct_pictures,
-        "missing": len(report.missing),
-        "broken": len(report.broken),
-        "groups of duplicates": len(report.duplicates),
-        "records without Prompt Decouple pairs": len(report.without_decouple),
-    }
-    if overlap:
-        numbers |= {
-            "val records whose harmful picture is in train": overlap.harmful_pictures,
-            "val records that ask a forget question of train": overlap.questions,
-            "val safe pictures that are in train": overlap.safe_pictures,
-            "clean val records": overlap.clean_records,
-        }
-    st.table(pd.DataFrame({"count": numbers.values()}, index=pd.Index(numbers.keys(), name="what")))
+    rows = [(number(count), number(total) if total is not None else "") for _, count, total in report.numbers()]
+    whats = pd.Index([what for what, _, _ in report.numbers()], name="what")
+    st.table(pd.DataFrame(rows, index=whats, columns=["count", "of"]))
     for note in (*report.empty_categories, *report.notes)[:20]:
         st.caption(escape_markdown(note))
     st.caption(f"The whole report: {as_code(f'safeeraser data check {data.root.name}')} on the command line.")
