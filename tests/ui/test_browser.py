@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from safeeraser.data.source import load
 
+pytestmark = pytest.mark.slow
+
 ADDRESSES = {
     "/": "Unlearning should forget the harm, not the words",
     "/browse": "Browse the data",
