@@ -296,7 +296,7 @@ def test_every_command_in_the_readme_has_help_with_an_example(capsys: pytest.Cap
     commands = set(re.findall(r"safeeraser ((?:data |demo |adapter )?[a-z]+)", README)) - {"command"}
     assert {"run", "sweep", "data check", "demo build"} <= commands
     for command in commands:
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             cli.main([*command.split(), "--help"])
         assert "example: safeeraser" in capsys.readouterr().out, command
 
