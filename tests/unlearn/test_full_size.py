@@ -22,9 +22,9 @@ PAPER = (
 )
 CASES = {
     "po": ("--method", "po", "--samples", "2"),
-    # After a kill an answer is in another batch, which rounds another way. Greedy and in fp32 that changes no token: the
-    # likeliest is ahead by 1e-4 or more in the logits here, and rounding moves these by 1e-6. Sampled it may change one:
-    # where two tokens are equally likely but for rounding, it decides which of them comes first in the nucleus.
+    # After a kill an answer is in another batch, which rounds another way. Greedy and in fp32 that changes no token:
+    # the likeliest is ahead by 1e-4 or more in the logits here, and rounding moves these by 1e-6. Sampled it may change
+    # one: of two tokens that are equally likely but for rounding, this decides which comes first in the nucleus.
     "kl": (
         *("--method", "kl", "--precision", "fp32", "--temperature", "0", "--samples", "1"),
         *("--feature-cache", "1", "--base-cache", "1"),
