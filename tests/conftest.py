@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import FLAGS, Server, Visit, needs_chromium, visit
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
@@ -66,6 +66,7 @@ def config(tiny_model: Path, tiny_data_folder: Path) -> RunConfig:
 def browser() -> Iterator[Browser]:
     """Debian's chromium, started once."""
     path = needs_chromium()
+    expect.set_options(timeout=60_000)  # milliseconds
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium
