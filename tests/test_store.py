@@ -120,6 +120,7 @@ print(store.size()[1])
 """
 
 
+@pytest.mark.slow
 def test_processes_that_use_one_store_at_once_see_whole_entries_and_keep_the_limit(tmp_path: Path):
     command = [sys.executable, "-c", MANY, str(tmp_path)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]

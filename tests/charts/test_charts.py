@@ -403,6 +403,7 @@ def test_without_a_browser_the_error_says_what_to_install_and_that_html_works(br
     assert browser_settings["proxy_server"].startswith("http://127.0.0.1:")
 
 
+@pytest.mark.slow
 @needs_browser
 def test_svg_and_png_are_drawn_on_white_in_the_size_asked_for():
     chart = charts.bars(ROWS, "sarr")

@@ -81,6 +81,7 @@ def test_the_stages_one_by_one_give_the_same_scores(runs_folder: Path, flags: li
     assert "judge" in one["metrics"]["gpt_eval"]["why"]
 
 
+@pytest.mark.slow
 def test_run_killed_with_kill_9_in_each_stage_ends_with_the_same_scores(
     runs_folder: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -127,6 +128,7 @@ def test_a_second_judge_grades_beside_the_first(runs_folder: Path, flags: list[s
     assert Run.find(run).scores["judge"] == "demo"
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd(
     runs_folder: Path, flags: list[str], tmp_path: Path, capsys
 ):
@@ -199,6 +201,7 @@ def test_a_half_finished_run_is_scored_but_not_done(runs_folder: Path, flags: li
     assert whole.scores == scores
 
 
+@pytest.mark.slow
 def test_half_precision_trains_answers_and_scores_in_one_process(runs_folder: Path, flags: list[str]):
     command = [sys.executable, "-m", "safeeraser", "run", *flags, "--precision", "bf16", "--method", "kl"]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
@@ -289,14 +292,20 @@ def test_running_out_of_memory_says_what_to_lower(runs_folder: Path, flags: list
     assert Run.find(name).state["status"] == "failed"
 
 
-def test_every_command_in_the_readme_has_help_with_an_example():
+def test_every_command_in_the_readme_has_help_with_an_example(capsys: pytest.CaptureFixture):
     commands = set(re.findall(r"safeeraser ((?:data |demo |adapter )?[a-z]+)", README)) - {"command"}
     assert {"run", "sweep", "data check", "demo build"} <= commands
     for command in commands:
-        shown = subprocess.run(
-            [sys.executable, "-m", "safeeraser", *command.split(), "--help"], capture_output=True, text=True, check=True
-        )
-        assert "example: safeeraser" in shown.stdout
+        with pytest.raises(SystemExit, match=r"^0$"):
+            cli.main([*command.split(), "--help"])
+        assert "example: safeeraser" in capsys.readouterr().out, command
+
+
+def test_the_command_is_a_module_and_a_script_too():
+    words = ([sys.executable, "-m", "safeeraser"], [str(Path(sys.executable).parent / "safeeraser")])
+    for start in words:
+        shown = subprocess.run([*start, "run", "--help"], capture_output=True, text=True, check=True)
+        assert "example: safeeraser run" in shown.stdout
 
 
 def test_every_command_line_in_the_readme_is_understood():

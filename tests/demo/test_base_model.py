@@ -13,6 +13,7 @@ from safeeraser.models import loading
 SMALL = Recipe(pictures=72, vision_steps=3, vision_batch=8, language_steps=3, language_batch=8)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_every_weight_and_the_checkpoint_loads(tmp_path: Path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         base_model.build(tmp_path / name, seed=seed, recipe=SMALL)
@@ -24,6 +25,7 @@ def test_the_seed_decides_every_weight_and_the_checkpoint_loads(tmp_path: Path):
     assert network.config.image_token_index == processor.image_token_id
 
 
+@pytest.mark.slow
 def test_the_vision_tower_is_frozen_once_it_sees(tmp_path: Path):
     base_model.build(tmp_path / "a", recipe=SMALL)
     longer = Recipe(**{**vars(SMALL), "language_steps": 6})

@@ -181,9 +181,10 @@ def two_processes(run: Run, *, die: bool = False) -> list[int]:
     command = [sys.executable, "-c", PROCESS, str(run.folder), run.config.data, "die" if die else "live"]
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"} for rank in range(2)]
     started = [subprocess.Popen(command, env={**os.environ, **address, **rank}) for rank in ranks]
-    return [process.wait(timeout=120) for process in started]
+    return [process.wait(timeout=600) for process in started]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_answers_of_one(base: RunConfig, tiny_data: Dataset, runs_folder: Path):
     sampled = base.model_copy(update={"temperature": 1.0, "eval_records": None})
     alone, together = new_run(sampled, "alone"), new_run(sampled, "together")
@@ -193,6 +194,7 @@ def test_two_processes_give_the_answers_of_one(base: RunConfig, tiny_data: Datas
     assert not together.answers_parts()
 
 
+@pytest.mark.slow
 def test_two_killed_processes_are_continued_by_one_without_loss_or_duplicate(
     base: RunConfig, tiny_data: Dataset, runs_folder: Path
 ):

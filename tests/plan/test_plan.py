@@ -94,6 +94,7 @@ def test_the_demo_model_is_estimated_from_the_example_runs(runs_folder: Path, so
     assert told.answering.value is None
 
 
+@pytest.mark.slow
 def test_a_dry_run_is_two_steps_and_replaces_the_last_one(
     runs_folder: Path, config: RunConfig, source: Source, monkeypatch: pytest.MonkeyPatch
 ):
@@ -114,5 +115,5 @@ def test_a_dry_run_is_two_steps_and_replaces_the_last_one(
     second = jobs.watch(name).pid
     assert second not in (None, first)
     jobs.cancel(name, force=True)
-    psutil.wait_procs([psutil.Process(second)], timeout=10)
+    psutil.wait_procs([psutil.Process(second)], timeout=60)
     assert jobs.watch(name).status == "cancelled"

@@ -105,7 +105,7 @@ def test_a_run_whose_process_was_killed_is_free_though_its_forked_reader_lives(r
         "    reader = os.fork()\n"
         "    if reader:\n"
         "        print(reader, flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

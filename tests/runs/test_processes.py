@@ -18,6 +18,8 @@ from safeeraser.runs import jobs
 from safeeraser.runs.folder import Run
 from safeeraser.unlearn import train
 
+pytestmark = pytest.mark.slow
+
 SHARED = {"batch_size": 2, "accumulation": 2, "max_steps": 5, "checkpoint_every": 2, "look_every": None}
 
 
@@ -37,7 +39,7 @@ def launch(words: list[str], folder: Path, *, count: int = 2) -> subprocess.Pope
 
 def finished(process: subprocess.Popen) -> str:
     """What a process said, once it ended well."""
-    said, _ = process.communicate(timeout=240)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
     return said
 
@@ -67,7 +69,7 @@ def test_two_processes_that_were_killed_go_on_exactly(config: RunConfig, runs_fo
     whole[1] = killed[1] = "unlearn"
     finished(launch(whole, runs_folder))
     process, run = launch(killed, runs_folder), Run(runs_folder / "killed")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (run.log.exists() and len(run.rows(run.log)) >= 8):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
@@ -109,7 +111,7 @@ def test_a_step_that_cannot_be_shared_is_refused(config: RunConfig, runs_folder:
     words = jobs.command(config.model_copy(update={"accumulation": 3}), name="odd")
     words[1] = "unlearn"
     process = launch(words, runs_folder)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode
     assert "--accumulation 3 cannot be shared by 2 processes" in said
 

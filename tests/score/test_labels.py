@@ -115,7 +115,7 @@ def test_processes_that_write_the_first_labels_at_once_all_succeed(tmp_path):
     command = [sys.executable, "-c", WRITER]
     writers = [subprocess.Popen([*command, who, str(ready)]) for who in ("Ann", "Bo", "Cy")]
     try:
-        assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
+        assert [writer.wait(timeout=300) for writer in writers] == [0, 0, 0]
     finally:
         for writer in writers:
             writer.kill()

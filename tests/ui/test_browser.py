@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -10,6 +11,8 @@ from browser import Server, Visit, needs_chromium, sent, settled, still, visit
 from playwright.sync_api import Browser, Page, expect
 
 from safeeraser.data.source import load
+
+pytestmark = pytest.mark.slow
 
 ADDRESSES = {
     "/": "Unlearning should forget the harm, not the words",
@@ -25,6 +28,7 @@ ADDRESSES = {
     "/over_forgetting": "Over-forgetting",
     "/judge_audit": "Judge audit",
 }
+BACKGROUNDS: dict[Literal["light", "dark"], str] = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}
 ITEM = "val/img/Weapon/41.jpg/forget/0"
 
 
@@ -182,32 +186,29 @@ def test_an_answer_is_followed_along_training(reader: Visit):
     page.get_by_text("before step 1").wait_for()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("path", ADDRESSES)
-def test_axe_finds_nothing_serious(browser: Browser, server: Server, path: str, dark: bool):
-    reader = visit(browser, server, dark=dark)
+def test_axe_finds_nothing_serious_and_a_wide_and_a_narrow_window_cut_nothing_off(reader: Visit, path: str):
     page = reader.open(path, title=ADDRESSES[path])
     page.wait_for_timeout(800)
+    for scheme, background in BACKGROUNDS.items():
+        page.emulate_media(color_scheme=scheme)
+        expect(page.locator(".stApp")).to_have_css("background-color", background)
+        still(page)
+        assert _serious(page) == [], scheme
+    for width in (1300, 420):
+        page.set_viewport_size({"width": width, "height": 900})
+        still(page)
+        assert _overflow(page) <= 1, width
+
+
+def _serious(page: Page) -> list[str]:
     found = Axe().run(page).response["violations"]
-    serious = [
+    return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
         for one in found
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]
-    assert serious == []
-    assert reader.outside == []
-    reader.context.close()
-
-
-def test_a_wide_and_a_narrow_window_cut_nothing_off(reader: Visit):
-    for path, title in ADDRESSES.items():
-        for width in (1300, 420):
-            page = reader.open(path, title=title)
-            page.set_viewport_size({"width": width, "height": 900})
-            still(page)
-            assert _overflow(page) <= 1, (path, width)
-            page.close()
 
 
 def _overflow(page: Page) -> int:

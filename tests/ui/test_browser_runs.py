@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 from safeeraser.runs import jobs
 from safeeraser.runs.folder import Run
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"eval_records": 1, "batch_size": 2, "look_every": None, "checkpoint_every": 5, "max_new_tokens": 8}
 LONG = 400  # steps of a run that is to be stopped: about a minute
 
@@ -43,8 +45,8 @@ def launched(page: Page) -> str:
     return page.url.split("run=")[1].split("&")[0]
 
 
-def until(happens: Callable[[], bool], *, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
+def until(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
     while not happens():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.1)
