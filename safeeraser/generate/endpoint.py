@@ -1,8 +1,8 @@
 """Answers from an OpenAI-compatible vision endpoint, such as vLLM or SGLang serving an exported model.
 
 Covered: many questions at once, those of a picture next to each other (prefix caching), retries, and errors in the
-server's words. Not covered: which questions are left and keeping the answers (`answering.py`), and starting a server.
-The API key is read from OPENAI_API_KEY and is sent, never shown or stored.
+server's words. Not covered: how a reply is read (`replies.py`), which questions are left and keeping the answers
+(`answering.py`), and starting a server. The API key is read from OPENAI_API_KEY and is sent, never shown or stored.
 """
 
 import asyncio
@@ -10,11 +10,10 @@ import base64
 import hashlib
 import os
 import random
-from collections.abc import Iterable, Iterator
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from time import time
 from typing import Any
 
 import httpx2
@@ -23,6 +22,7 @@ from anyio.from_thread import start_blocking_portal
 from safeeraser.config import RunConfig
 from safeeraser.data import images
 from safeeraser.errors import SafeEraserError
+from safeeraser.generate import replies
 from safeeraser.generate.questions import Question
 
 KEY = "OPENAI_API_KEY"
@@ -31,6 +31,7 @@ MEDIA = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": 
 TRIES = 6  # of one question
 TRIES_AT_FIRST = 3  # of the list of models: a wrong address is told soon
 LONGEST_WAIT = 600.0  # seconds that a server may ask to wait
+LAST_WAIT = 60.0  # seconds without an answer, after one has failed, that those under way are waited for
 TIMEOUT = httpx2.Timeout(600, connect=10)  # seconds; an answer may wait in the server's queue
 
 
@@ -58,11 +59,13 @@ class Endpoint:
         self.workers = workers
         self.pause = pause
         self._key = _api_key()
-        self.model = model or self._only_model()
+        self.model = _sendable(model) if model else self._only_model()
         self.note = f"{self.model} at {self.host}"
 
     def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]:
         """Each question with its answer, in the order in which they arrive.
+
+        After one that failed no other is asked, but those under way are waited for: the error comes last.
 
         Raises:
             EndpointError: a question got no answer after all retries, or a reply that is none.
@@ -70,82 +73,99 @@ class Endpoint:
         """
         # The event loop runs in a thread of its own, so that whoever asks may have one already, as notebooks do.
         with start_blocking_portal() as portal:
-            client, left = self._client(), iter(_by_picture(asked))
+            client, left, failure = self._client(), iter(_by_picture(asked)), None
             running: set[asyncio.Task] = set()
             try:
-                while arrived := portal.call(self._next, client, left, running):
-                    yield from _succeeded(arrived)
+                while arrived := portal.call(self._next, client, left, running, LAST_WAIT if failure else None):
+                    while arrived:
+                        task = arrived.pop()
+                        if error := task.exception():
+                            failure, left = failure or error, iter(())
+                        else:
+                            yield task.result()
+                if failure:
+                    raise failure
             finally:
                 portal.call(_stop, client, running)
 
     async def _next(
-        self, client: httpx2.AsyncClient, left: Iterator[Question], running: set[asyncio.Task]
+        self,
+        client: httpx2.AsyncClient,
+        left: Iterator[Question],
+        running: set[asyncio.Task],
+        seconds: float | None,
     ) -> set[asyncio.Task]:
-        """Keep as many questions running as there are workers; returns those that are done, none when all are."""
+        """Keep as many questions running as there are workers; returns those that are done.
+
+        None when all are, or when there is none for so many seconds (None: as long as it takes).
+        """
         while len(running) < self.workers and (question := next(left, None)):
             running.add(asyncio.create_task(self._answer(client, question)))
         if not running:
             return set()
-        arrived, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        arrived, _ = await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         running -= arrived
         return arrived
 
     async def _answer(self, client: httpx2.AsyncClient, question: Question) -> tuple[Question, str]:
         body = request(question, self.config, self.model)
-        reply = await self._send(client, "POST", "chat/completions", body, tries=TRIES)
-        try:
-            text = reply["choices"][0]["message"]["content"]
-        except (KeyError, IndexError, TypeError):
-            raise self._error(f"the reply holds no answer: {reply!r}") from None
-        if not isinstance(text, str | None):
-            raise self._error(f"the answer is not a text: {text!r}")
-        return question, (text or "").strip()
+        longest = replies.longest_answer(self.config.max_new_tokens)
+        reply = await self._send(client, "POST", "chat/completions", body, tries=TRIES, longest=longest)
+        with self._explained():
+            return question, replies.answer(reply)
 
     def _only_model(self) -> str:
-        async def listed() -> Any:
+        async def listed() -> replies.Reply:
+            longest = replies.LONGEST_LIST
             async with self._client() as client:
-                return await self._send(client, "GET", "models", None, tries=TRIES_AT_FIRST)
+                return await self._send(client, "GET", "models", None, tries=TRIES_AT_FIRST, longest=longest)
 
         with start_blocking_portal() as portal:
             reply = portal.call(listed)
-        try:
-            names = [str(model["id"]) for model in reply["data"]]
-        except (KeyError, TypeError):
-            raise self._error(f"the reply holds no list of models: {reply!r}") from None
+        with self._explained():
+            names = replies.model_names(reply)
         if len(names) != 1:
             shown = ", ".join(names) or "none"
             raise EndpointError(
-                f"--endpoint {self.url} serves {len(names)} models ({shown}); add --endpoint-model NAME"
+                f"--endpoint {self.url} serves {len(names)} models ({shown:.500}); add --endpoint-model NAME"
             )
         return names[0]
 
-    async def _send(self, client: httpx2.AsyncClient, method: str, path: str, body: dict | None, *, tries: int) -> Any:
-        """What the server replies, as JSON. What may pass (no connection, overload, its own faults) is tried again."""
+    async def _send(
+        self, client: httpx2.AsyncClient, method: str, path: str, body: dict | None, *, tries: int, longest: int
+    ) -> replies.Reply:
+        """The server's reply of status 200. What may pass (no connection, overload, its own faults) is tried again.
+
+        A client's own retries are of connections alone, and know no Retry-After.
+        """
         for number in range(tries):
             wait = self.pause * 2**number * random.uniform(0.5, 1)  # jitter: not all questions at once again
             try:
-                response = await client.request(method, path, json=body)
+                with self._explained():
+                    reply = await replies.ask(client, method, path, body, longest=longest)
             except httpx2.TransportError as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
-                if response.status_code not in (408, 429) and response.status_code < 500:
-                    return self._content(response)
-                problem = f"status {response.status_code}: {response.text}"
-                wait = max(wait, _retry_after(response))
+                if reply.status == 200:
+                    return reply
+                problem = f"status {reply.status}: {reply.text}"
+                if reply.status not in (408, 429) and reply.status < 500:
+                    hint = f"set {KEY} to a key that it takes; " if reply.status in (401, 403) else ""
+                    raise self._error(hint + problem)
+                wait = max(wait, reply.wait)
             if wait > LONGEST_WAIT:
                 raise self._error(f"{problem}; it asks to come back in {wait:.0f} seconds")
             if number + 1 < tries:
                 await asyncio.sleep(wait)
         raise self._error(f"no reply in {tries} tries; {problem}")  # pyright: ignore[reportPossiblyUnboundVariable]
 
-    def _content(self, response: httpx2.Response) -> Any:
-        if response.status_code != 200:
-            hint = f"set {KEY} to a key that it takes; " if response.status_code in (401, 403) else ""
-            raise self._error(f"{hint}status {response.status_code}: {response.text}")
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what is wrong with a reply into an error that names the endpoint and says how to go on."""
         try:
-            return response.json()
-        except ValueError:
-            raise self._error(f"the reply is not JSON: {response.text}") from None
+            yield
+        except replies.ReplyError as error:
+            raise self._error(str(error)) from None
 
     def _error(self, problem: str) -> EndpointError:
         shown = problem.replace(self._key, "***") if self._key else problem  # a server may repeat what it was sent
@@ -154,7 +174,7 @@ class Endpoint:
         )
 
     def _client(self) -> httpx2.AsyncClient:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
         return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT, limits=httpx2.Limits())
 
 
@@ -192,12 +212,6 @@ def _by_picture(asked: list[Question]) -> list[Question]:
     return sorted(asked, key=lambda question: first[question.item.picture])
 
 
-def _succeeded(arrived: Iterable[asyncio.Task]) -> Iterator[tuple[Question, str]]:
-    """What arrived; an error comes last, so that the answers beside it are kept."""
-    for task in sorted(arrived, key=lambda task: task.exception() is not None):
-        yield task.result()
-
-
 async def _stop(client: httpx2.AsyncClient, running: set[asyncio.Task]) -> None:
     for task in running:
         task.cancel()
@@ -218,19 +232,15 @@ def _address(url: str) -> tuple[str, str]:
     return str(parsed).rstrip("/"), parsed.netloc.decode("ascii")
 
 
+def _sendable(model: str) -> str:
+    """A name from the command line, which may hold bytes that are no text."""
+    if not model.isprintable():
+        raise EndpointError(f"--endpoint-model {model!r}: holds characters that no name has")
+    return model
+
+
 def _api_key() -> str:
     key = os.environ.get(KEY, "").strip()
     if not (key.isascii() and key.isprintable()):
         raise EndpointError(f"{KEY} holds characters that no key has; set it anew")
     return key
-
-
-def _retry_after(response: httpx2.Response) -> float:
-    """Seconds that the server asks to wait, 0 if it does not: a number or a date."""
-    asked = response.headers.get("Retry-After", "")
-    if asked.isdecimal():
-        return float(asked)
-    try:
-        return max(0.0, parsedate_to_datetime(asked).timestamp() - time())
-    except ValueError:
-        return 0.0

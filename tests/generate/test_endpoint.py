@@ -1,27 +1,22 @@
 """Answers from an endpoint, asked over HTTP from a server that speaks the OpenAI format on this machine."""
 
 import asyncio
-import base64
-import hashlib
 import io
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from answering_server import HANG_UP, Answering, Reply, reply, said, serving, shown
 from PIL import Image
 
 from safeeraser import cli, stages
@@ -36,99 +31,12 @@ from safeeraser.models.encoder import Encoder
 from safeeraser.runs.folder import Run
 
 KEY = "sk-very-secret-0123456789"
-HANG_UP = 0  # no reply at all
-Reply = tuple[int, Any, dict[str, str]]  # status, JSON or raw bytes, headers
-
-
-@dataclass
-class Answering:
-    """A server: what it was asked, and how it behaves. `before` may give another reply than an answer."""
-
-    url: str = ""
-    models: tuple[str, ...] = ("the-model",)
-    asked: list[dict] = field(default_factory=list)
-    keys: list[str | None] = field(default_factory=list)
-    before: Callable[[int], Reply | None] = lambda number: None
-    delay: float = 0.0  # seconds
-    most_at_once: int = 0
-
-
-def said(picture: bytes, question: str) -> str:
-    """What the server answers: nobody else can know it, and only for this picture and question."""
-    return hashlib.sha256(picture + question.encode()).hexdigest()
-
-
-def reply(text: Any) -> Reply:
-    return 200, {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}, {}
-
-
-def handler(state: Answering) -> type[BaseHTTPRequestHandler]:
-    lock, busy = threading.Lock(), [0]
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            assert self.path == "/v1/models"
-            self.send((200, {"object": "list", "data": [{"id": name} for name in state.models]}, {}))
-
-        def do_POST(self) -> None:
-            assert self.path == "/v1/chat/completions"
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                state.asked.append(body)
-                state.keys.append(self.headers["Authorization"])
-                busy[0] += 1
-                state.most_at_once = max(state.most_at_once, busy[0])
-                instead = state.before(len(state.asked))
-            time.sleep(state.delay)
-            with lock:
-                busy[0] -= 1
-            self.send(instead or reply(said(*shown(body))))
-
-        def send(self, what: Reply) -> None:
-            status, content, headers = what
-            if status == HANG_UP:
-                self.close_connection = True
-                return
-            text = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
-            for name, value in (headers | {"Content-Length": str(len(text))}).items():
-                self.send_header(name, value)
-            with suppress(ConnectionError):  # the one who asked was stopped
-                self.end_headers()
-                self.wfile.write(text)
-
-        def log_message(self, *message: object) -> None:
-            pass
-
-    return Handler
-
-
-def shown(body: dict) -> tuple[bytes, str]:
-    """The picture's bytes and the question of a request."""
-    (message,) = body["messages"]
-    picture, question = message["content"]
-    assert (picture["type"], question["type"]) == ("image_url", "text")
-    media, content = picture["image_url"]["url"].removeprefix("data:").split(";base64,")
-    decoded = base64.b64decode(content, validate=True)
-    with Image.open(io.BytesIO(decoded)) as image:
-        assert Image.MIME[image.format or ""] == media
-    return decoded, question["text"]
 
 
 @pytest.fixture
 def server() -> Iterator[Answering]:
-    state = Answering()
-    serving = ThreadingHTTPServer(("127.0.0.1", 0), handler(state))
-    serving.daemon_threads = True
-    state.url = f"http://127.0.0.1:{serving.server_port}/v1"
-    thread = threading.Thread(target=serving.serve_forever)
-    thread.start()
-    yield state
-    serving.shutdown()
-    thread.join()
-    serving.server_close()
+    with serving() as state:
+        yield state
 
 
 @pytest.fixture
@@ -288,10 +196,13 @@ def test_several_models_are_listed_and_one_can_be_chosen(server: Answering, aske
     ("given", "message"),
     [
         ((200, b"<html>", {}), "the reply is not JSON: <html>"),
-        ((200, {"object": "error"}, {}), r"the reply holds no answer: \{'object': 'error'\}"),
+        ((200, {"object": "error"}, {}), r'the reply holds no answer: \{"object": "error"\} \(choices: Field required'),
         ((200, {"choices": []}, {}), "the reply holds no answer"),
         ((200, ["choices"], {}), "the reply holds no answer"),
-        (reply([{"type": "text"}]), "the answer is not a text"),
+        (
+            reply([{"type": "text"}]),
+            r"the reply holds no answer: .*\(choices\.0\.message\.content: Input should be",
+        ),
         ((400, {"error": {"message": "the prompt is too long"}}, {}), "status 400: .*the prompt is too long"),
         ((302, b"", {"Location": "http://127.0.0.1:9/"}), "status 302"),
         ((429, b"", {"Retry-After": "90000"}), "status 429: ; it asks to come back in 90000 seconds"),
