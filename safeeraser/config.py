@@ -11,6 +11,8 @@ from safeeraser.errors import SafeEraserError
 from safeeraser.judge.grading import JUDGES
 from safeeraser.losses import BASE, METHODS, term_names
 
+LARGEST = 2**31 - 1  # of a whole number: no library takes more everywhere
+LONGEST = 1_000  # letters of a text
 LONGEST_MODEL = 120  # bytes of a model's name in a run's, so that a file system takes it
 
 
@@ -21,7 +23,7 @@ class ConfigError(SafeEraserError):
 class RunConfig(BaseModel):
     """The settings of one run; the defaults are the preset `demo`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str = Field("demo", description="'demo', a folder, or a Hugging Face id such as llava-hf/llava-1.5-7b-hf")
     data: str = Field("demo", description="'demo' or a folder in the official SafeEraser layout")
@@ -77,6 +79,15 @@ class RunConfig(BaseModel):
     )
     eval_records: int | None = Field(None, gt=0, description="records asked per split (default: all)")
     judge: str = Field("demo", description=f"who grades: {', '.join(JUDGES)}")
+
+    @field_validator("*")
+    @classmethod
+    def _of_usual_size(cls, value: Any) -> Any:
+        if isinstance(value, int) and value > LARGEST:
+            raise ValueError(f"must be at most {LARGEST:,}")
+        if isinstance(value, str) and (len(value) > LONGEST or "\0" in value):
+            raise ValueError(f"must be a text of at most {LONGEST:,} characters, none of them a null")
+        return value
 
     @field_validator("method")
     @classmethod
@@ -200,4 +211,13 @@ def _explain(error: Any) -> str:
         return f"{flag}: no such setting; known: {', '.join(RunConfig.model_fields)}"
     if error["type"] == "value_error":  # our own words, which show the value
         return f"{flag}: {error['msg'].removeprefix('Value error, ')}"
-    return f"{flag}: {error['msg']}, got {error['input']!r}"
+    return f"{flag}: {error['msg']}, got {_shown(error['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, cut where it is long; a number may have more digits than Python writes."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -33,6 +33,14 @@ def open_run(
     return Run.create(config, data_hash=source.hash, name=name, force=force, imported=imported)
 
 
+def check_run(config: RunConfig, source: Source, *, name: str | None = None, force: bool = False) -> None:
+    """Raise what `open_run` would raise, and write nothing: before hours of work that comes first."""
+    check_judge(config.judge, source)
+    run = Run.of(config, name=name)
+    if not force:
+        run.check(config, data_hash=source.hash)
+
+
 def run_all(run: Run, source: Source, progress: Reporter | None = None) -> ScoreRow:
     """Every stage of a run that is not done yet; returns its score row."""
     if run.config.trains:

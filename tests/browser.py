@@ -47,6 +47,9 @@ class Server:
     process: subprocess.Popen | None = None
     address: str = "127.0.0.1"
     script: Path = ROOT / "app.py"
+    folder: Path = ROOT
+    command: tuple[str, ...] = ()  # that takes `--port`, instead of streamlit and the script
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -65,9 +68,10 @@ class Server:
             self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "streamlit", "run", str(self.script), "--server.port", str(self.port)]
         command += ["--server.address", self.address]
-        environment = {**os.environ, "SAFEERASER_RUNS": str(self.runs), "OMP_NUM_THREADS": "1"}
+        command = [*self.command, "--port", str(self.port)] if self.command else command
+        environment = os.environ | {"SAFEERASER_RUNS": str(self.runs), "OMP_NUM_THREADS": "1"} | self.environment
         log = (self.runs.parent / "server.log").open("ab")
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        self.process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with socket.socket(family) as probe:

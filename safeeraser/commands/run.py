@@ -19,6 +19,7 @@ def do(options: argparse.Namespace) -> None:
         run = stages.open_run(config, source, name=options.name, force=options.force)
         show_scores([running.finish(run, source)])
         return
+    stages.check_run(config, source, name=options.name, force=options.force)
     base = running.finish(stages.open_run(config.base(), source), source)
     run = stages.open_run(config, source, name=options.name, force=options.force)
     show_scores([base, running.finish(run, source)])

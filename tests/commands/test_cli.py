@@ -344,3 +344,37 @@ def test_example_runs_are_found_by_name(runs_folder: Path):
     examples = [run for run in every() if run.ships]
     assert len(examples) == 9
     assert all(Run.find(run.name).folder == run.folder for run in examples)
+
+
+HEAVY = {"pandas", "scipy", "nltk", "torch", "transformers", "streamlit", "plotly"}
+
+
+@pytest.mark.parametrize("command", [["--help"], ["jobs"], ["cache"], ["run", "--help"], ["sweep", "--help"]])
+def test_a_command_that_needs_no_large_library_loads_none(command: list[str], tmp_path: Path):
+    script = (
+        "import sys; from safeeraser import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print('loaded', *sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, *command],
+        env=os.environ | {"SAFEERASER_RUNS": str(tmp_path / "runs")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(ran.stdout.split("loaded ")[-1].split()) & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("../elsewhere", "must be a plain name"), (".hidden", "dot or a dash"), ("other", "other settings")],
+)
+def test_a_name_that_cannot_be_is_refused_before_the_base_model_answers(
+    name: str, message: str, runs_folder: Path, flags: list[str], capsys: pytest.CaptureFixture
+):
+    Run.create(RunConfig.create(seed=7), data_hash="a", name="other")
+    assert cli.main(["run", *flags, "--name", name]) == 1
+    assert message in capsys.readouterr().err
+    assert [path.name for path in runs_folder.iterdir()] == ["other"]

@@ -173,3 +173,21 @@ def test_whatever_a_model_is_called_its_runs_can_be_made_and_are_listed(model: s
 def test_the_base_run_of_a_run_lies_beside_it(runs_folder: Path):
     run = Run.create(RunConfig.create(), data_hash="a", name="mine")
     assert run.base.folder == runs_folder / RunConfig.create().base().run_name()
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e400", "-1", "x"])
+def test_a_number_that_is_none_is_refused_by_its_flag(value: str):
+    with pytest.raises(ConfigError, match=r"--lr: .*"):
+        RunConfig.create(lr=value)
+
+
+@pytest.mark.parametrize("seed", [10**400, 2**31, "9" * 5_000])
+def test_a_number_that_no_library_takes_is_refused_by_its_flag(seed):
+    with pytest.raises(ConfigError, match=r"^--seed: .{,200}$"):
+        RunConfig.create(seed=seed)
+
+
+@pytest.mark.parametrize("model", ["m" * 1_001, "null\0"])
+def test_a_text_that_no_path_can_be_is_refused_by_its_flag(model: str):
+    with pytest.raises(ConfigError, match=r"^--model: must be a text of at most 1,000 characters"):
+        RunConfig.create(model=model)
