@@ -18,7 +18,7 @@ from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate.questions import questions
 from safeeraser.runs import jobs, watching
-from safeeraser.runs.folder import Run, every, root
+from safeeraser.runs.folder import Run, every
 
 # What decides how much memory a training step needs, beside the model.
 _STEP_SIZE = ("device", "precision", "batch_size", "max_length", "lora_rank", "train_projector", "method", "pd")
@@ -71,16 +71,17 @@ def plan(config: RunConfig, source: Source, *, name: str | None = None) -> Plan:
 def of_data(config: RunConfig, data: Dataset, *, name: str | None = None) -> Plan:
     """The same for a data set whose pictures are taken to be readable."""
     config = config if config.trains else config.base()
+    there = jobs.there(config, name=name)
     asked = Counter(question.item.set for question in questions(data, config))
     pairs = sum(vqa.picture is not None for record in data.train for vqa in record.forget)
     steps = config.steps(pairs) if config.trains else 0
     base = config.base().run_name()
-    make_base = config.trains and _status(base) != "done"
+    make_base = config.trains and not watching.done(Run.of(config.base()))
     answers = asked.total() * (2 if make_base else 1)
     return Plan(
         command=shlex.join(jobs.command(config, name=name)),
         name=name or config.run_name(),
-        status=_status(name or config.run_name()),
+        status=there.status if there else None,
         steps=steps,
         questions=dict(asked),
         base=base if make_base else None,
@@ -105,11 +106,6 @@ def launch_dry_run(config: RunConfig, device: str | None = None) -> str:
     with suppress(jobs.StillActiveError):
         jobs.launch(dry_run(config), name=name, force=True, device=device)
     return name
-
-
-def _status(name: str) -> str | None:
-    run = Run(root() / name)
-    return watching.describe(run).status if watching.is_run(run) else None
 
 
 def _training(config: RunConfig, steps: int) -> Estimate:

@@ -51,11 +51,23 @@ def launch(config: RunConfig, *, name: str | None = None, force: bool = False, d
                 raise StillActiveError(f"{run.name} is {old.status}; cancel it before it is thrown away")
             run.delete()
             old = None
-        if old and old.config != config:
-            raise JobError(f"{run.folder} holds a run with other settings; choose another --name or add --force")
+        _check_settings(run, old, config)
         if old is None or old.status not in (*ACTIVE, "done"):
             _start(run, command(config, name=name), config, device)
     return run.name
+
+
+def there(config: RunConfig, *, name: str | None = None) -> Job | None:
+    """What is there already under the run's name; raises JobError or RunError where `launch` would refuse it."""
+    run = Run.of(config, name=name)
+    job = watching.describe(run) if watching.is_run(run) else None
+    _check_settings(run, job, config)
+    return job
+
+
+def _check_settings(run: Run, job: Job | None, config: RunConfig) -> None:
+    if job and job.config != config:
+        raise JobError(f"{run.folder} holds a run with other settings; choose another --name or add --force")
 
 
 def resume(name: str) -> str:

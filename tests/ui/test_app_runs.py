@@ -167,10 +167,9 @@ def test_launch_starts_what_the_form_says_and_opens_the_run(runs_folder: Path, l
 
 
 def test_a_refused_launch_says_why_and_stays(runs_folder: Path):
-    made("mine", "done", method="gd")
     app = opened("launch", name="mine")
-    assert "mine exists: done" in words(app)
-    press(app, "Open this run")
+    made("mine", "done", method="gd")  # by somebody else, while the form was open
+    press(app, "Launch")
     assert app.title[0].value == "Launch"
     assert "holds a run with other settings" in words(app)
 
@@ -347,3 +346,23 @@ def test_the_sentence_of_every_state_says_what_to_do(runs_folder: Path):
     )
     run.adapter.mkdir()
     assert "training is complete" in told(status="cancelled")
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "message"),
+    [
+        ({}, "../elsewhere", "must be a plain name"),
+        ({}, "taken", "holds a run with other settings"),
+        ({"lr": "inf"}, "", "finite"),
+        ({"seed": "9" * 400}, "", "seed"),
+    ],
+)
+def test_what_cannot_be_launched_is_said_by_the_form_and_no_button_is_offered(
+    runs_folder: Path, settings: dict, name: str, message: str
+):
+    made("taken", "done", seed=7)
+    app = opened("launch", settings=json.dumps(settings), name=name)
+    assert not app.exception
+    shown = "\n".join(str(one.value) for one in (*app.caption, *app.error)).replace("\\", "")
+    assert message in shown
+    assert not [button for button in app.button if button.key == "launch"]

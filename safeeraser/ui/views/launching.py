@@ -15,6 +15,7 @@ from safeeraser.losses import METHODS
 from safeeraser.plan import measured
 from safeeraser.plan.measured import Estimate, Plan
 from safeeraser.runs import jobs
+from safeeraser.runs.folder import RunError, check_name
 from safeeraser.runs.watching import ACTIVE, Job
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.text import escape_markdown
@@ -36,6 +37,11 @@ def name_and_device(config: RunConfig | None) -> tuple[str | None, str | None]:
     left, right = st.columns(2)
     with left:
         name = state.text("Name of the run", "name", placeholder="made from the settings", help="\\-\\-name").strip()
+        if name:
+            try:
+                check_name(name)
+            except RunError as error:
+                st.caption(f":red[{escape_markdown(str(error))}]")
     with right:
         known = jobs.devices() if config is None or config.device != "cpu" else {"cpu": "CPU"}
         words = {LEAST_BUSY: "the least busy"} | {device: f"{device}: {called}" for device, called in known.items()}
@@ -190,9 +196,13 @@ def sweep(config: RunConfig, device: str | None) -> None:
     if not missing:
         st.caption("All of them are finished or in the queue.")
     if st.button(f"Queue {len(missing)} runs", icon=":material/queue:", key="queue", disabled=not missing):
-        for one in missing:
-            jobs.launch(one, device=device)
-        state.go("runs")
+        try:
+            for one in missing:
+                jobs.launch(one, device=device)
+        except SafeEraserError as error:
+            refused(error)
+        else:
+            state.go("runs")
 
 
 def _swept(
