@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from safeeraser import cli
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
-from safeeraser.runs import jobs
+from safeeraser.runs import jobs, processes
 from safeeraser.runs.folder import Run
 from safeeraser.unlearn import train
 
@@ -85,16 +86,13 @@ def test_two_processes_that_were_killed_go_on_exactly(config: RunConfig, runs_fo
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-def test_all_stages_run_in_two_processes_and_are_written_once(config: RunConfig, runs_folder: Path):
+def test_all_stages_run_in_two_processes_and_are_written_once(
+    config: RunConfig, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     config = config.model_copy(update={**SHARED, "look_every": 2, "look_records": 2})
-    single = subprocess.run(
-        [sys.executable, "-m", *jobs.command(config, name="one")],
-        env=os.environ | {"SAFEERASER_RUNS": str(runs_folder / "alone"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert single.returncode == 0, single.stderr
+    with monkeypatch.context() as alone:
+        alone.setenv("SAFEERASER_RUNS", str(runs_folder / "alone"))
+        assert cli.main(jobs.command(config, name="one")[1:]) == 0
     said = finished(launch(jobs.command(config, name="two"), runs_folder))
     assert said.count("finished already") == 0
     two, one = Run.find("two"), Run(runs_folder / "alone" / "one")
@@ -107,13 +105,13 @@ def test_all_stages_run_in_two_processes_and_are_written_once(config: RunConfig,
     assert len(two.rows(two.looks)) == len(one.rows(one.looks))
 
 
-def test_a_step_that_cannot_be_shared_is_refused(config: RunConfig, runs_folder: Path):
+def test_a_step_that_cannot_be_shared_is_refused(
+    config: RunConfig, runs_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(processes, "count", lambda: 2)
     words = jobs.command(config.model_copy(update={"accumulation": 3}), name="odd")
-    words[1] = "unlearn"
-    process = launch(words, runs_folder)
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode
-    assert "--accumulation 3 cannot be shared by 2 processes" in said
+    assert cli.main(["unlearn", *words[2:]]) == 1
+    assert "--accumulation 3 cannot be shared by 2 processes" in capsys.readouterr().err
 
 
 def test_a_model_split_by_fsdp2_trains_and_goes_on_like_a_whole_one(
