@@ -1,21 +1,44 @@
-"""Where commands speak: results on `out`, everything else on `err`. Text is text: no name is read as markup."""
+"""Where commands speak: results on `out`, everything else on `err`.
 
+Text is text: no name, message or answer is read as markup, and none steers the terminal.
+"""
+
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
 from safeeraser.data.rows import ScoreRow
 from safeeraser.runs import processes
 
-_PLAIN: dict[str, Any] = {"markup": False, "highlight": False}
+# Control characters but tab and the end of a line, other ends of lines, what turns the order of letters round, and what
+# stands for bytes of a file name that are no text.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Plain(Console):
+    """A console that shows a question mark for each character with which a text could steer the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(printable(part.text), part.style)
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for each character that steers a terminal."""
+    return _STEERING.sub("?", text)
+
+
+_PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "emoji": False, "quiet": not processes.is_main()}
 # Piped output keeps its columns whatever the terminal is.
-out = Console(width=None if sys.stdout.isatty() else 160, quiet=not processes.is_main(), **_PLAIN)
-err = Console(stderr=True, soft_wrap=True, quiet=not processes.is_main(), **_PLAIN)
+out = Plain(width=None if sys.stdout.isatty() else 160, **_PLAIN)
+err = Plain(stderr=True, soft_wrap=True, **_PLAIN)
 
 
 def say(line: str) -> None:
@@ -41,7 +64,7 @@ def show_scores(rows: Sequence[ScoreRow], form: str = "text", output: Path | Non
         return
     text = {"markdown": tables.as_markdown, "csv": tables.as_csv}[form](rows)
     if output is None:
-        print(text)
+        print(printable(text))
     else:
         output.write_text(text, encoding="utf-8")
         say(f"table: {output}")

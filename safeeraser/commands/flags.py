@@ -47,7 +47,7 @@ def add_settings(
             "--" + name.replace("_", "-"),
             dest=name,
             default=argparse.SUPPRESS,
-            help=f"{field.description}{shown}",
+            help=f"{field.description}{shown}".replace("%", "%%"),
             **how,
         )
         if NoneType in get_args(field.annotation) and field.default is not None:

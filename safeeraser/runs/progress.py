@@ -23,11 +23,11 @@ def reporter(console: Console) -> AbstractContextManager[Any]:
     if not console.is_terminal:
         return Lines(console)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
     )
 
@@ -52,4 +52,6 @@ class Lines(AbstractContextManager):
         now = time.monotonic()
         if completed >= total or now - self.last >= EVERY:
             self.last = now
-            self.console.print(f"{description} {completed:g}/{total:g} {note}", highlight=False, markup=False)
+            self.console.print(
+                f"{description} {completed:g}/{total:g} {note}", highlight=False, markup=False, emoji=False
+            )
