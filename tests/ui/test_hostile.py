@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page
 
 from safeeraser.ui.frame.pages import PAGES
 
+pytestmark = pytest.mark.slow
+
 TITLES = {
     "home": "Unlearning should forget the harm, not the words",
     "browse": "Browse the data",

@@ -16,6 +16,8 @@ from websockets.sync.client import connect
 
 from safeeraser.ui.frame.security import HEADERS
 
+pytestmark = pytest.mark.slow
+
 HOME = "Unlearning should forget the harm, not the words"
 
 

@@ -79,6 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.mark.slow
 def test_streamlit_shows_every_text_as_it_is(browser: Browser, server: Server):
     reader = visit(browser, server)
     page = reader.page()
