@@ -133,7 +133,13 @@ def _answer_seconds(run: Run) -> float | None:
     None unless one process wrote both and the scores after them, so that nothing else lies between.
     """
     adapter, state = run.adapter / "adapter_model.safetensors", watching.state_of(run)
-    if run.ships or state.get("status") != "done" or state["host"] != platform.node() or not adapter.exists():
+    if (
+        run.ships
+        or state.get("status") != "done"
+        or state["host"] != platform.node()
+        or not adapter.exists()
+        or not run.answers.is_file()
+    ):
         return None
     start, end = adapter.stat().st_mtime, run.answers.stat().st_mtime
     return (end - start) / files.count_lines(run.answers) if state["born"] < start < end <= state["time"] else None
@@ -144,7 +150,7 @@ def _disk(config: RunConfig, answers: int) -> Estimate:
     sizes = ("trains", *(("lora_rank", "train_projector") if config.trains else ()))
 
     def as_large(run: Run) -> bool:
-        return run.answers.exists() and all(getattr(run.config, name) == getattr(config, name) for name in sizes)
+        return run.answers.is_file() and all(getattr(run.config, name) == getattr(config, name) for name in sizes)
 
     run = _measured(config, as_large, ("method", "pd", "max_new_tokens"))
     if run is None or not (lines := files.count_lines(run.answers)):

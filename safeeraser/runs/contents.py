@@ -139,9 +139,10 @@ def last_rows(path: Path) -> list[Any]:
     """The rows at the end of a table, as far as they can be read: of a run at work, whose file grows meanwhile."""
     validate = _adapter(row_of(path)).validator.validate_json
     found: list[Any] = []
-    for line in files.last_lines(path):
-        with suppress(ValidationError):
-            found.append(validate(line))
+    with suppress(files.FileError):
+        for line in files.last_lines(path):
+            with suppress(ValidationError):
+                found.append(validate(line))
     return found
 
 
