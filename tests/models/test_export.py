@@ -311,7 +311,7 @@ WRONG = (
 
 def loaded(file: Path, config: RunConfig) -> PeftModel:
     tensors = published.read(file)
-    return published.adapter(tensors, config.model_copy(update=published.settings(tensors, file)), file)
+    return published.adapted(tensors, config.model_copy(update=published.settings(tensors, file)), file)
 
 
 @pytest.mark.parametrize(("damage", "message"), WRONG)
