@@ -49,22 +49,25 @@ class Shelf:
 
     def __init__(self) -> None:
         self._base: tuple[Any, Any, Any] | None = None  # what it was loaded from, model, processor
-        self._adapted: dict[Any, Any] = {}  # the longest unused first
+        self._adapted: dict[Any, Any] = {}  # by base model and adapter, the longest unused first
 
     def take(self, run: Run, *, adapted: bool) -> tuple[Any, Any]:
         """The run's model, or the base model beneath it, and the processor."""
-        from safeeraser.models import checks
+        from safeeraser.models import adapter, checks, loading
 
         config = run.config
         with checks.explain_memory(OUT_OF_MEMORY):
-            network, processor = self._take_base(config)
-            return self._take_adapted(network, run.adapter) if adapted else network, processor
+            how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
+            base = (config.model, *how.values(), _stamp(Path(loading.checkpoint(config.model))))
+            source = (base, run.adapter, _stamp(run.adapter))
+            # Before the base model: what is broken is told at once.
+            saved = adapter.read(run.adapter) if adapted and source not in self._adapted else None
+            network, processor = self._take_base(config, base, how)
+            return self._take_adapted(network, source, saved) if adapted else network, processor
 
-    def _take_base(self, config: RunConfig) -> tuple[Any, Any]:
+    def _take_base(self, config: RunConfig, source: Any, how: dict[str, Any]) -> tuple[Any, Any]:
         from safeeraser.models import loading
 
-        how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
-        source = (config.model, *how.values(), _stamp(Path(loading.checkpoint(config.model))))
         if self._base is None or self._base[0] != source:
             self._base = None
             self._adapted.clear()
@@ -72,17 +75,18 @@ class Shelf:
             self._base = source, network.to(_device(config)), processor
         return self._base[1:]
 
-    def _take_adapted(self, network: Any, folder: Path) -> Any:
+    def _take_adapted(self, network: Any, source: Any, saved: Any) -> Any:
+        """saved: the adapter, None if it is on the shelf."""
         from safeeraser.models import adapter
 
-        source = (folder, _stamp(folder))
-        model = self._adapted.pop(source, None)
-        if model is None:
+        if saved is None:
+            model = self._adapted.pop(source)
+        else:
             while len(self._adapted) >= KEPT:
                 del self._adapted[next(iter(self._adapted))]
             # Loaded as for the run's own answers, one adapter a model: adapters side by side in one model could mix.
             shared = deepcopy(network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())})
-            model = adapter.load(shared, folder).to(network.device).eval()
+            model = adapter.put(shared, saved).to(network.device).eval()
         self._adapted[source] = model
         return model
 

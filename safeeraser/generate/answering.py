@@ -40,8 +40,9 @@ class OwnModel:
         config = self.run.config
         device = processes.state(cpu=config.device == "cpu").device  # first: 4-bit weights are made on it
         how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
+        saved = adapter.read_for(config, self.run.adapter) if config.trains else None
         network, processor = loading.load(config.model, **how)
-        model: Any = adapter.load(network, self.run.adapter) if config.trains else network
+        model: Any = adapter.put(network, saved) if saved else network
         with checks.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
             model.to(device).eval()
             if config.feature_cache:

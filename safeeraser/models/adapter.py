@@ -1,27 +1,64 @@
-"""Attaching, saving and loading a LoRA adapter.
+"""Attaching, saving and loading a LoRA adapter. An adapter's folder is read by `read` alone.
 
 The base model is the adapted model with its adapter off. That holds only because the projector is trained through PEFT
 (`modules_to_save`): PEFT keeps the original beside the trained copy.
 """
 
+import hashlib
+import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
+from safeeraser import files
 from safeeraser.config import RunConfig
-from safeeraser.models import attention, families
+from safeeraser.models import attention, families, loading, tensors
 from safeeraser.models.checks import ModelError
+
+WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+HASHES = "sha256.json"  # of both, by name; adapters that were saved before it was written have none
+Parsed = TypeVar("Parsed")
 
 # peft asks transformers for it under its old name.
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+
+
+class Settings(BaseModel):
+    """What adapter_config.json must say: that what makes an adapter of this project, and nothing that would change it.
+
+    Of its other fields none is used: some of PEFT's name modules to import.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    peft_type: Literal["LORA"]
+    r: int = Field(gt=0)
+    lora_alpha: int = Field(gt=0)
+    lora_dropout: float = Field(ge=0, lt=1)
+    target_modules: str | list[str]
+    modules_to_save: list[str] | None = None
+    use_rslora: Literal[False] = False
+    use_dora: Literal[False] = False
+    rank_pattern: dict = Field({}, max_length=0)
+    alpha_pattern: dict = Field({}, max_length=0)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An adapter out of its folder, checked as far as it can be without the model; the tensors as PEFT names them."""
+
+    folder: Path
+    settings: Settings
+    tensors: dict[str, Tensor]
 
 
 def attach(network: PreTrainedModel, config: RunConfig) -> PeftModel:
@@ -59,31 +96,101 @@ def weights(model: PeftModel) -> dict[str, Tensor]:
 
 
 def save(model: PeftModel, folder: Path, state: dict[str, Tensor] | None = None) -> None:
-    """Write the adapter (PEFT format, safetensors) into a folder; state: from `weights`, if at hand."""
+    """Write the adapter (PEFT format, safetensors) and its hashes into a folder; state: from `weights`, if at hand."""
     # No embedding is trained; asked to find out by itself, PEFT would look the base model up on the hub.
     state = weights(model) if state is None else state
     model.save_pretrained(str(folder), save_embedding_layers=False, state_dict=state)
     (folder / "README.md").unlink(missing_ok=True)  # an empty model card
+    files.write(folder / HASHES, json.dumps(_hashes(folder), indent=1) + "\n")
+
+
+def read(folder: Path) -> Saved:
+    """The adapter of a folder, before any model is loaded.
+
+    Raises ModelError naming the file, and the tensor, that is missing, broken, not what an adapter has, or not as it
+    was written.
+    """
+    settings = _parsed(TypeAdapter(Settings), folder / SETTINGS)
+    found = tensors.read_safetensors(folder / WEIGHTS)
+    ranks = tensors.lora_ranks(found)
+    if settings.r not in ranks:
+        raise ModelError(
+            f"{folder / SETTINGS}: r is {settings.r}, but the tensors in {WEIGHTS} are of rank "
+            f"{', '.join(map(str, sorted(ranks))) or 'none'}"
+        )
+    if (folder / HASHES).exists():
+        written = _parsed(TypeAdapter(dict[str, str]), folder / HASHES)
+        for name, found_now in _hashes(folder).items():
+            if written.get(name) != found_now:
+                raise ModelError(
+                    f"{folder / name}: the file is not as it was written: its hash differs from the one in {HASHES}. "
+                    "Take both from a copy, or make the adapter anew."
+                )
+    return Saved(folder, settings, found)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    hashes = {}
+    for name in (SETTINGS, WEIGHTS):
+        with (folder / name).open("rb") as file:
+            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _parsed(form: TypeAdapter[Parsed], file: Path) -> Parsed:
+    """A JSON file of this form; raises ModelError naming the first field that is not."""
+    tensors.check_file(file)
+    try:
+        return form.validate_json(file.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        place = "".join(f"{part}: " for part in wrong["loc"])
+        raise ModelError(f"{file}: {place}{wrong['msg']}") from None
 
 
 def load(network: PreTrainedModel, folder: Path) -> PeftModel:
-    """Put a saved adapter on the base model, for answering; as strict as `load_weights`."""
-    settings = PeftConfig.from_pretrained(str(folder))
-    settings.inference_mode = True
-    settings.base_model_name_or_path = network.name_or_path  # PEFT warns of another, and a run names its model itself
-    adapted = get_peft_model(network, settings)
+    """Read a saved adapter and put it on the base model; see `put`."""
+    return put(network, read(folder))
+
+
+def put(network: PreTrainedModel, saved: Saved) -> PeftModel:
+    """Put an adapter on the base model, for answering; each tensor must find its place, with its shape."""
+    settings = saved.settings
+    lora = LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=settings.target_modules,
+        modules_to_save=settings.modules_to_save,
+        task_type="CAUSAL_LM",
+        inference_mode=True,
+        base_model_name_or_path=network.name_or_path,  # PEFT warns of another, and a run names its model itself
+    )
+    adapted = get_peft_model(network, lora)
     assert isinstance(adapted, PeftModel)
-    load_weights(adapted, folder)
+    set_weights(adapted, saved.tensors, origin=str(saved.folder / WEIGHTS))
     return adapted.eval()
 
 
 def load_weights(model: PeftModel, folder: Path) -> None:
-    """Load saved weights into an adapter that is attached already; see `set_weights`."""
-    try:
-        saved = load_file(folder / "adapter_model.safetensors")
-    except (FileNotFoundError, SafetensorError) as error:
-        raise ModelError(f"{folder}: the adapter's weights cannot be read: {error}") from error
-    set_weights(model, saved, origin=str(folder))
+    """Load saved weights into an adapter that is attached already; see `read` and `set_weights`."""
+    set_weights(model, read(folder).tensors, origin=str(folder / WEIGHTS))
+
+
+def read_for(config: RunConfig, folder: Path) -> Saved:
+    """As `read`, and checked against a run's model, which is not loaded for it."""
+    saved = read(folder)
+    check_fit(saved.tensors, config, origin=str(folder / WEIGHTS))
+    return saved
+
+
+def check_fit(saved: Mapping[str, Tensor], config: RunConfig, *, origin: str) -> None:
+    """Raise ModelError unless the tensors fit a run's model, which stays unloaded; origin: as in `set_weights`."""
+    with torch.device("meta"):
+        adapted = attach(loading.skeleton(config.model), config)
+    _check_fit(get_peft_model_state_dict(adapted, save_embedding_layers=False), saved, origin)
 
 
 def set_weights(model: PeftModel, saved: Mapping[str, Tensor], *, origin: str) -> None:
@@ -93,6 +200,15 @@ def set_weights(model: PeftModel, saved: Mapping[str, Tensor], *, origin: str) -
     from, for the message.
     """
     present = get_peft_model_state_dict(model, save_embedding_layers=False)
+    _check_fit(present, saved, origin)
+    set_peft_model_state_dict(model, dict(saved))
+    loaded = get_peft_model_state_dict(model, save_embedding_layers=False)
+    for name, tensor in saved.items():
+        if not torch.equal(loaded[name].cpu(), tensor.to(loaded[name].dtype)):
+            raise ModelError(f"{origin}: {name} was not loaded")
+
+
+def _check_fit(present: Mapping[str, Tensor], saved: Mapping[str, Tensor], origin: str) -> None:
     if different := sorted(present.keys() ^ saved.keys()):
         raise ModelError(
             f"{origin}: the adapter does not fit this model: {len(different)} keys differ, such as {different[0]}. "
@@ -104,8 +220,3 @@ def set_weights(model: PeftModel, saved: Mapping[str, Tensor], *, origin: str) -
                 f"{origin}: the adapter does not fit this model: {name} is {list(tensor.shape)}, "
                 f"not {list(present[name].shape)}"
             )
-    set_peft_model_state_dict(model, dict(saved))
-    loaded = get_peft_model_state_dict(model, save_embedding_layers=False)
-    for name, tensor in saved.items():
-        if not torch.equal(loaded[name].cpu(), tensor.to(loaded[name].dtype)):
-            raise ModelError(f"{origin}: {name} was not loaded")

@@ -27,10 +27,11 @@ def export(run: Run, folder: Path) -> None:
     """Write the run's merged model, in its precision, with processor and card; whole or not at all."""
     check(run, folder)
     config = run.config
+    saved = adapter.read_for(config, run.adapter)
     with checks.explain_memory("Merging takes 4 bytes a parameter of main memory; use a machine with more."):
         # In fp32 and, for a run on 4-bit weights, into the base before it was rounded.
         network, processor = loading.load(config.model)
-        merged: Any = adapter.load(network, run.adapter)
+        merged: Any = adapter.put(network, saved)
         merged = merged.merge_and_unload().to(loading.DTYPES[config.precision])
 
     def write(target: Path) -> None:

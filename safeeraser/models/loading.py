@@ -56,6 +56,13 @@ def load(
     return network.eval(), processor
 
 
+def skeleton(model: str) -> PreTrainedModel:
+    """The model that `load` gives, without its weights: its tensors have shapes alone. Raises ModelError."""
+    source = checkpoint(model)
+    with checks.explained(model, source), torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(source))
+
+
 def complete(model: str, processor: Any, network: PreTrainedModel) -> None:
     """Give the processor what older published ones leave out, from the model itself.
 

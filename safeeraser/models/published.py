@@ -4,17 +4,16 @@ Such a file is a state dict, saved by torch, of LoRA and projector tensors alone
 time: LLaVA's own code, or transformers before 4.52, where language model and projector lay at the top.
 """
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from peft import PeftModel
 from torch import Tensor
 
 from safeeraser.config import RunConfig
 from safeeraser.models import adapter, loading
+from safeeraser.models import tensors as stored
 from safeeraser.models.checks import ModelError
 
 # Applied in this order; the result is the name that PEFT saves today.
@@ -34,27 +33,24 @@ RULES = tuple(
         (r"^", "base_model.model.model."),
     )
 )
-LORA = re.compile(r"(.*)\.lora_([AB])\.weight")
 
 
 def read(file: Path) -> dict[str, Tensor]:
     """The tensors of a published checkpoint under today's names; raises ModelError naming the first that cannot be."""
-    try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(f"{file}: there is no such file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ModelError(f"{file}: not a state dict saved by torch, or more than tensors: {error}") from error
+    saved = stored.unpickle(file, mapped=True)
     if not isinstance(saved, Mapping) or not saved:
         raise ModelError(f"{file}: must hold tensors by name, holds {type(saved).__name__}")
     found: dict[str, Tensor] = {}
     for name, tensor in saved.items():
+        if not isinstance(name, str):
+            raise ModelError(f"{file}: the key {name!r:.100} is no name but {type(name).__name__}")
         if not isinstance(tensor, Tensor):
             raise ModelError(f"{file}: {name} is no tensor but {type(tensor).__name__}; give the state dict alone")
         new = today(name)
         if new in found:
             raise ModelError(f"{file}: {name} stands for {new}, which is there twice")
         found[new] = tensor
+    stored.check(found, file)
     return found
 
 
@@ -69,14 +65,14 @@ def lora_rank(tensors: Mapping[str, Tensor], file: Path) -> int:
     """The rank that all LoRA pairs have; raises ModelError for half a pair, none, or several ranks."""
     pairs: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        if parts := LORA.fullmatch(name):
+        if parts := stored.LORA.fullmatch(name):
             pairs.setdefault(parts[1], {})[parts[2]] = tensor
     if not pairs:
         raise ModelError(f"{file}: holds no LoRA tensors (names that end in lora_A and lora_B)")
     for layer, pair in pairs.items():
         if len(pair) < 2:
             raise ModelError(f"{file}: {layer} has lora_{next(iter(pair))} alone; a LoRA pair must be whole")
-    ranks = {size for pair in pairs.values() for size in (pair["A"].shape[0], pair["B"].shape[1])}
+    ranks = stored.lora_ranks(tensors)
     if len(ranks) > 1:
         raise ModelError(f"{file}: LoRA of several ranks ({', '.join(map(str, sorted(ranks)))}) is not supported")
     return ranks.pop()
@@ -90,6 +86,7 @@ def settings(tensors: Mapping[str, Tensor], file: Path) -> dict[str, int | bool]
 
 def adapted(tensors: Mapping[str, Tensor], config: RunConfig, file: Path) -> PeftModel:
     """The model of a config with these tensors as its adapter; each must find its place, with its shape."""
+    adapter.check_fit(tensors, config, origin=str(file))
     network, _ = loading.load(config.model)
     adapted = adapter.attach(network, config)
     adapter.set_weights(adapted, tensors, origin=str(file))

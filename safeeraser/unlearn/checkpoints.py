@@ -15,7 +15,8 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from safeeraser import files
-from safeeraser.models import adapter
+from safeeraser.models import adapter, tensors
+from safeeraser.models.checks import ModelError
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run
 
@@ -76,6 +77,13 @@ def every(run: Run) -> list[Path]:
     return list(run.saved_steps().values())
 
 
+def check(run: Run) -> None:
+    """Raise ModelError if the last checkpoint cannot be gone on from: before the model is loaded."""
+    if saved := every(run):
+        adapter.read_for(run.config, saved[-1])
+        _trainer_state(saved[-1])
+
+
 def load_adapter(run: Run, base: PeftModel) -> None:
     """Put the weights of the last checkpoint, if there is one, into a fresh adapter."""
     if saved := every(run):
@@ -86,6 +94,14 @@ def load_trainer(run: Run, base: PeftModel, trainer: Trainer) -> int:
     """Put the trainer into the state of the last checkpoint, if there is one; returns the number of steps done."""
     if not (saved := every(run)):
         return 0
-    state = torch.load(saved[-1] / "trainer.pt", map_location="cpu", weights_only=True)
+    state = _trainer_state(saved[-1])
     trainer.load(base, state["trainer"])
     return state["step"]
+
+
+def _trainer_state(folder: Path) -> dict[str, Any]:
+    file = folder / "trainer.pt"
+    state = tensors.unpickle(file)
+    if not isinstance(state, dict) or state.keys() != {"step", "trainer"}:
+        raise ModelError(f"{file}: must hold a trainer's step and state; delete {folder} to go on from the one before")
+    return state

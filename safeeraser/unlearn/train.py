@@ -61,6 +61,7 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     examples = Examples(data, terms, config.seed, config.shuffle)
     steps = config.steps(len(examples.pairs))
     _check_processes(config)
+    checkpoints.check(run)
     processes.state(cpu=config.device == "cpu")  # first: 4-bit weights are made on this process's device
     how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
     network, processor = loading.load(config.model, **how)

@@ -205,6 +205,7 @@ def test_an_adapter_of_another_model_is_an_error_and_the_next_question_is_answer
     run = unlearned(config, name="foreign", seed=0)
     weights = run.adapter / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes().replace(b"layers.1.mlp.up_proj", b"layers.7.mlp.up_proj"))
+    (run.adapter / adapter.HASHES).unlink()
     with pytest.raises(AskError, match="does not fit this model"):
         asker.ask(runs=["foreign"], picture=a_picture(), question="What is this?")
     assert len(asker.ask(runs=["before", "fits"], picture=a_picture(), question="What is this?")) == 2

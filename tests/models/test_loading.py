@@ -303,6 +303,7 @@ def test_an_adapter_that_does_not_fit_is_an_error_wherever_it_is_loaded(damage, 
     tensors = load_file(weights)
     damage(tensors)
     save_file(tensors, weights)
+    (tmp_path / adapter.HASHES).unlink()
     with pytest.raises(ModelError, match=message):
         adapter.load_weights(adapted, tmp_path)
     with pytest.raises(ModelError, match=message):
