@@ -1,5 +1,6 @@
 """Checkpoints: all that the rest of a training run depends on, written whole or not at all."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from safeeraser.runs import processes
 from safeeraser.runs.folder import Run
 
 KEPT = 2
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,24 +79,34 @@ def every(run: Run) -> list[Path]:
     return list(run.saved_steps().values())
 
 
-def check(run: Run) -> None:
-    """Raise ModelError if the last checkpoint cannot be gone on from: before the model is loaded."""
-    if saved := every(run):
-        adapter.read_for(run.config, saved[-1])
-        _trainer_state(saved[-1])
+def last(run: Run) -> Path | None:
+    """The last checkpoint that can be gone on from, None for a start from nothing; says which later ones cannot.
+
+    Before the model is loaded.
+    """
+    for folder in reversed(every(run)):
+        try:
+            adapter.read_for(run.config, folder)
+            _trainer_state(folder)
+        except ModelError as error:
+            if processes.is_main():
+                LOG.warning("note: %s Training goes on from the checkpoint before it, or from the start.", error)
+        else:
+            return folder
+    return None
 
 
-def load_adapter(run: Run, base: PeftModel) -> None:
-    """Put the weights of the last checkpoint, if there is one, into a fresh adapter."""
-    if saved := every(run):
-        adapter.load_weights(base, saved[-1])
+def load_adapter(saved: Path | None, base: PeftModel) -> None:
+    """Put the weights of a checkpoint into a fresh adapter."""
+    if saved:
+        adapter.load_weights(base, saved)
 
 
-def load_trainer(run: Run, base: PeftModel, trainer: Trainer) -> int:
-    """Put the trainer into the state of the last checkpoint, if there is one; returns the number of steps done."""
-    if not (saved := every(run)):
+def load_trainer(saved: Path | None, base: PeftModel, trainer: Trainer) -> int:
+    """Put the trainer into the state of a checkpoint; returns the number of steps done, 0 without one."""
+    if not saved:
         return 0
-    state = _trainer_state(saved[-1])
+    state = _trainer_state(saved)
     trainer.load(base, state["trainer"])
     return state["step"]
 
@@ -103,5 +115,5 @@ def _trainer_state(folder: Path) -> dict[str, Any]:
     file = folder / "trainer.pt"
     state = tensors.unpickle(file)
     if not isinstance(state, dict) or state.keys() != {"step", "trainer"}:
-        raise ModelError(f"{file}: must hold a trainer's step and state; delete {folder} to go on from the one before")
+        raise ModelError(f"{file}: must hold a trainer's step and state.")
     return state

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,15 +62,15 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     examples = Examples(data, terms, config.seed, config.shuffle)
     steps = config.steps(len(examples.pairs))
     _check_processes(config)
-    checkpoints.check(run)
+    saved = checkpoints.last(run)
     processes.state(cpu=config.device == "cpu")  # first: 4-bit weights are made on this process's device
     how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
     network, processor = loading.load(config.model, **how)
-    unlearner = _unlearner(network, run, terms, steps)
+    unlearner = _unlearner(network, run, terms, steps, saved)
     encoder = Encoder(processor, max_length=config.max_length)
     if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
         encoder.even = 0.0  # processes that share the weights need equally many forward passes
-    done = checkpoints.load_trainer(run, unlearner.base, unlearner.trainer)
+    done = checkpoints.load_trainer(saved, unlearner.base, unlearner.trainer)
     run.repair(run.log, keep=done)
     looks.rewind(run, done)
     asked = look_questions(data, config)
@@ -176,8 +177,10 @@ class Unlearner:
         return norm
 
 
-def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], steps: int) -> Unlearner:
-    """The model with its adapter, fresh or from the last checkpoint, and what trains it, on the device."""
+def _unlearner(
+    network: PreTrainedModel, run: Run, terms: tuple[Term, ...], steps: int, saved: Path | None
+) -> Unlearner:
+    """The model with its adapter, fresh or from a checkpoint, and what trains it, on the device."""
     config = run.config
     state = processes.state(cpu=config.device == "cpu")
     accelerator = Accelerator(
@@ -190,7 +193,7 @@ def _unlearner(network: PreTrainedModel, run: Run, terms: tuple[Term, ...], step
     set_seed(config.seed)
     base = adapter.attach(network, config)
     # Both before anything spreads the weights over processes.
-    checkpoints.load_adapter(run, base)
+    checkpoints.load_adapter(saved, base)
     if config.feature_cache:
         features.cache(base, limit=config.feature_cache)
     if config.gradient_checkpointing:

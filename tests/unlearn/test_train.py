@@ -254,6 +254,54 @@ def test_ctrl_c_leaves_a_run_that_goes_on(
     assert all(torch.equal(tensor, weights(stopped)[name]) for name, tensor in weights(whole).items())
 
 
+def cut(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+
+
+def overwritten(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[-8:] = bytes(8)
+    (folder / name).write_bytes(content)
+
+
+def gone(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "lasts"),
+    [
+        (cut, "adapter_model.safetensors", 1),
+        (overwritten, "adapter_model.safetensors", 1),
+        (cut, "trainer.pt", 1),
+        (gone, "adapter_config.json", 1),
+        (cut, "trainer.pt", 2),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_read_is_passed_over_for_the_one_before_and_it_says_so(
+    damage, name: str, lasts: int, config: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch, caplog
+):
+    whole, hurt = new_run(config, "whole"), new_run(config, "hurt")
+    train.train(whole, tiny_data)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.checkpoints, "finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(hurt, tiny_data)
+    damaged = list(hurt.saved_steps().values())[-lasts:]
+    for folder in damaged:
+        damage(folder, name)
+    train.train(hurt, tiny_data)
+    said = [record.getMessage() for record in caplog.records if "Training goes on" in record.getMessage()]
+    assert [str(folder) in message for folder, message in zip(reversed(damaged), said, strict=True)] == [True] * lasts
+    assert all(torch.equal(tensor, weights(whole)[key]) for key, tensor in weights(hurt).items())
+    assert [row["step"] for row in hurt.rows(hurt.log)] == [1, 2, 3, 4]
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     config: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
