@@ -4,6 +4,7 @@ Covered: what is no file, what is no tensor, and tensors that no adapter can hav
 has (`adapter.py`), and how published ones are named (`published.py`).
 """
 
+import pickle
 import re
 import stat
 import zipfile
@@ -70,7 +71,10 @@ def unpickle(file: Path, *, mapped: bool = False) -> Any:
     except ModelError:
         raise
     except Exception as error:  # torch fails on damaged bytes in whatever way they lead it to
-        raise ModelError(f"{file}: not a state dict saved by torch, or more than tensors: {error}") from error
+        why = (
+            "; it is never opened" if isinstance(error, pickle.UnpicklingError) else f": {str(error).split(chr(10))[0]}"
+        )
+        raise ModelError(f"{file}: not a state dict saved by torch, or more than tensors{why}.") from error
 
 
 def _check_stored(file: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -349,7 +350,7 @@ def stopped(made: tuple[RunConfig, PeftModel], tiny_data: Dataset, runs_folder: 
 
 
 def test_a_checkpoint_has_hashes_and_one_that_is_broken_is_told_before_a_model_is_loaded(
-    stopped: Run, tiny_data: Dataset, no_model, capsys
+    stopped: Run, no_model, caplog: pytest.LogCaptureFixture
 ):
     (last,) = checkpoints.every(stopped)
     assert {file.name for file in last.iterdir()} == {
@@ -369,21 +370,21 @@ def test_a_checkpoint_has_hashes_and_one_that_is_broken_is_told_before_a_model_i
             (last / "trainer.pt").write_bytes(content)
         else:
             torch.save(content, last / "trainer.pt")
-        with pytest.raises(ModelError, match=message):
-            train.train(stopped, tiny_data)
+        assert checkpoints.last(stopped) is None
+        assert re.search(message, caplog.records[-1].getMessage())
     torch.save(state, last / "trainer.pt")
     weights = last / adapter.WEIGHTS
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(ModelError, match=r"adapter_model\.safetensors: .*its hash differs"):
-        train.train(stopped, tiny_data)
+    assert checkpoints.last(stopped) is None
+    assert re.search(r"adapter_model\.safetensors: .*its hash differs", caplog.records[-1].getMessage())
 
 
-def test_no_pickle_runs_in_a_trainers_state(stopped: Run, tiny_data: Dataset, no_model, capsys):
+def test_no_pickle_runs_in_a_trainers_state(stopped: Run, no_model, capsys, caplog):
     (last,) = checkpoints.every(stopped)
     torch.save({"step": 1, "trainer": Code()}, last / "trainer.pt")
-    with pytest.raises(ModelError, match="or more than tensors"):
-        train.train(stopped, tiny_data)
+    assert checkpoints.last(stopped) is None
+    assert "or more than tensors; it is never opened" in caplog.text
     assert "a pickle ran code" not in capsys.readouterr().out
 
 
