@@ -9,7 +9,6 @@ import json
 import math
 import os
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from platformdirs import user_cache_path
 
+from safeeraser import files
 from safeeraser.errors import SafeEraserError
 
 if TYPE_CHECKING:
@@ -108,16 +108,13 @@ class Store:
         content = save(there, {"sha256": _digest(there)})
         self._make_room(len(content))
         path = self._path(key)
-        scratch = path.with_name(f".{path.stem}.{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(content)
-            scratch.replace(path)
-        except OSError as error:
+            files.write(path, content)
+        except files.FileError as error:
             with suppress(OSError):
-                scratch.unlink()
+                files.scratch_of(path).unlink()
             raise StoreError(
-                f"{self.folder} cannot be written: {error}. Free space or switch the cache off."
+                f"{self.folder} cannot be written: {error.reason}. Free space or switch the cache off."
             ) from error
 
     def size(self) -> tuple[int, int]:

@@ -127,3 +127,16 @@ def test_a_light_room_loads_no_model_library():
     for name, new in loaded.items():
         forbidden = MODEL_LIBRARIES | (APP_LIBRARIES - {"streamlit"} if room(name) == "ui" else APP_LIBRARIES)
         assert forbidden & new == set(), name
+
+
+WRITING = {"write_text", "write_bytes"}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "files"])
+def test_files_are_written_in_one_place(module: str):
+    """Locks and the log of a launched process are opened elsewhere, to be appended to by the system alone."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            modes = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+            assert node.func.attr not in WRITING, f"{module} writes by {node.func.attr}"
+            assert not (node.func.attr == "open" and {"w", "wb", "x"} & set(modes)), f"{module} opens a file to write"

@@ -1,6 +1,6 @@
 """A metric by run and category, as a heat map."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -31,23 +31,7 @@ def category_heatmap(rows: Iterable[Row], metric: str) -> Chart:
         for category in categories
         if found.get(category, {}).get("value") is not None
     ]
-    figure = go.Figure(
-        go.Heatmap(
-            x=list(map(shown, categories)),
-            y=list(map(shown, names)),
-            z=values,
-            text=[[short(value) for value in line] for line in values],
-            texttemplate="%{text}",
-            zmin=0,
-            zmax=100,
-            textfont={"color": "black"},
-            colorscale=SCALE,
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            hoverinfo="skip",
-        )
-    )
+    figure = go.Figure(_heatmap(categories, names, values))
     # A cell of a heat map cannot be selected, so a point without colour lies on each.
     figure.add_scatter(
         mode="markers",
@@ -80,6 +64,25 @@ def category_heatmap(rows: Iterable[Row], metric: str) -> Chart:
 
 def _absent() -> Score:
     return {"value": None, "why": "no score by category"}
+
+
+def _heatmap(categories: Sequence[str], names: Sequence[str], values: list[list[float | None]]) -> go.Heatmap:
+    """The coloured cells with their values, [names][categories] in percent."""
+    return go.Heatmap(
+        x=list(map(shown, categories)),
+        y=list(map(shown, names)),
+        z=values,
+        text=[[short(value) for value in line] for line in values],
+        texttemplate="%{text}",
+        zmin=0,
+        zmax=100,
+        textfont={"color": "black"},
+        colorscale=SCALE,
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        hoverinfo="skip",
+    )
 
 
 def _extremes(cells: list[tuple[Row, str, str, Score]]) -> str:

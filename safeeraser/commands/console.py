@@ -14,6 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 
+from safeeraser import files
 from safeeraser.data.rows import ScoreRow
 from safeeraser.runs import processes
 
@@ -66,5 +67,5 @@ def show_scores(rows: Sequence[ScoreRow], form: str = "text", output: Path | Non
     if output is None:
         print(printable(text))
     else:
-        output.write_text(text, encoding="utf-8")
+        files.write(output, text)
         say(f"table: {output}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from safeeraser import files
 from safeeraser.demo import drawing, world
 
 SEED = 233
@@ -63,7 +64,7 @@ def write(
         "general_val.json": [pair for pairs in general for pair in pairs],
         "prompt.json": {"idk": list(world.REFUSALS)},
     }.items():
-        (target / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        files.write(target / name, json.dumps(content, indent=1))
 
 
 def _records(split: str, each: dict[str, int], safe: tuple[str, ...], seed: int, plan: list) -> list[dict]:

@@ -39,7 +39,7 @@ def export(run: Run, folder: Path) -> None:
         processor.save_pretrained(target)
         # Servers with a transformers before 5 look for it in a file of its own.
         processor.image_processor.save_pretrained(target)
-        (target / "README.md").write_text(card(run, folder.name), encoding="utf-8")
+        files.write(target / "README.md", card(run, folder.name))
 
     files.write_folder(folder, write)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from safeeraser import files
 from safeeraser.config import RunConfig
 from safeeraser.errors import SafeEraserError
 from safeeraser.runs import jobs, watching
@@ -173,9 +174,7 @@ def _known() -> dict[str, str]:
 
 
 def _remember(known: dict[str, str]) -> None:
-    scratch = root() / f".{JOBS}"
-    scratch.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(root() / JOBS)
+    files.write(root() / JOBS, json.dumps(known, indent=1) + "\n")
 
 
 def _submitit() -> ModuleType:
