@@ -16,6 +16,17 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Response
 
+# What stands above each page, by its name.
+TITLES = {
+    "home": "Unlearning should forget the harm, not the words",
+    "browse": "Browse the data",
+    "launch": "Launch",
+    "runs": "Runs",
+    "compare": "Compare answers",
+    "metrics": "Metrics",
+    "over_forgetting": "Over-forgetting",
+    "judge_audit": "Judge audit",
+}
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Without these flags chromium itself asks for updates and for hosts outside.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from browser import TITLES
 from official import record, write
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -18,16 +19,6 @@ from safeeraser.ui.frame.text import escape_markdown
 
 ROOT = Path(__file__).parents[2]
 PO, PO_PD, BASE = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f", "demo-base-s0-e8752e"
-TITLES = {
-    "home": "Unlearning should forget the harm, not the words",
-    "browse": "Browse the data",
-    "launch": "Launch",
-    "runs": "Runs",
-    "compare": "Compare answers",
-    "metrics": "Metrics",
-    "over_forgetting": "Over-forgetting",
-    "judge_audit": "Judge audit",
-}
 Open = Callable[..., AppTest]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 import pytest
-from browser import Visit, needs_chromium, settled, still, visit
+from browser import TITLES, Visit, needs_chromium, settled, still, visit
 from hostile import HOSTILE, NAME, PERSON, World
 from playwright.sync_api import Browser, Page
 
@@ -13,16 +13,6 @@ from safeeraser.ui.frame.pages import PAGES
 
 pytestmark = pytest.mark.slow
 
-TITLES = {
-    "home": "Unlearning should forget the harm, not the words",
-    "browse": "Browse the data",
-    "launch": "Launch",
-    "runs": "Runs",
-    "compare": "Compare answers",
-    "metrics": "Metrics",
-    "over_forgetting": "Over-forgetting",
-    "judge_audit": "Judge audit",
-}
 SECTIONS = ("By method", "Forgetting and SARR", "Inside SARR", "By category", "Along training", "Tables")
 SECTIONS += ("Official and clean val", "The paper's numbers")
 # Every parameter that a page reads, and one that none does.
