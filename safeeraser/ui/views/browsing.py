@@ -92,22 +92,22 @@ def filters(view: View, flagged: dict[str, list[str]]) -> pd.DataFrame:
     """Draw the filters; returns the records that pass them."""
     rows = table(view)
     rows = rows[rows["split"] == view.split]
-    first, second = st.columns([1, 1]), st.columns([1, 1, 1, 1, 1])
+    first, second = st.columns([2, 2, 1]), st.columns([1, 1, 1, 1])
     with first[0]:
         categories = state.several("Category", CATEGORIES, "category", resets=RESETS, placeholder="All")
     with first[1]:
         words = state.text("Search keywords and questions", "q", resets=RESETS, placeholder="Words")
     with second[0]:
         types = state.several("Type", sorted(rows["type"].unique()), "type", resets=RESETS, placeholder="All")
-    with second[1]:
+    with first[2]:
         safe = state.select("Safe thing", ("any", *SEEN), "safe", resets=RESETS, help="Whether PD training showed it")
-    with second[2]:
+    with second[1]:
         sets = ("any", *answers.SETS)
         set_name = state.select("Set", sets, "set", resets=(*RESETS, "outcome"), help="Which answers the outcome is of")
-    with second[3]:
+    with second[2]:
         known = results.OUTCOMES.get(set_name) or tuple(dict.fromkeys(w for o in results.OUTCOMES.values() for w in o))
         outcomes = state.several("Outcome under B", known, "outcome", resets=RESETS, placeholder="All")
-    with second[4]:
+    with second[3]:
         marked = state.several(
             "Flags", ("broken", "missing", "duplicate", "leaked"), "flag", resets=RESETS, placeholder="All"
         )
