@@ -3,7 +3,6 @@
 import ast
 import os
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -92,10 +91,8 @@ def test_a_bomb_is_refused_from_its_header_without_being_decoded(side: int, monk
         raise AssertionError("it was decoded")
 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
-    start = time.perf_counter()
     with pytest.raises(UploadError, match=r"pixels.*make it smaller"):
         images.picture(png_header(width=side, height=side))
-    assert time.perf_counter() - start < 0.5
 
 
 def test_a_file_over_8_mib_is_refused_unread():
