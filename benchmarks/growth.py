@@ -121,20 +121,20 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def photo(path: Path, *, seed: int) -> None:
+def photo(path: Path, *, seed: int, side: int = SIDE) -> None:
     """A noisy pattern as JPEG; a comment in the file makes each distinct."""
     path.parent.mkdir(parents=True, exist_ok=True)
     said = f"picture {seed}".encode()
     comment = b"\xff\xfe" + (len(said) + 2).to_bytes(2, "big") + said
-    path.write_bytes(_jpeg()[:2] + comment + _jpeg()[2:])
+    path.write_bytes(_jpeg(side)[:2] + comment + _jpeg(side)[2:])
 
 
 @cache
-def _jpeg() -> bytes:
+def _jpeg(side: int) -> bytes:
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    y, x = np.mgrid[0:side, 0:side] / side
     waves = [np.sin(6.28 * (a * x + b * y + c)) for a, b, c in rng.uniform(-20, 20, (3, 3))]
-    noisy = 127 + 60 * np.stack(waves, axis=-1) + rng.normal(0, 8, (SIDE, SIDE, 3))
+    noisy = 127 + 60 * np.stack(waves, axis=-1) + rng.normal(0, 8, (side, side, 3))
     file = io.BytesIO()
     Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
     return file.getvalue()
