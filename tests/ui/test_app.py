@@ -257,6 +257,7 @@ def test_a_run_whose_verdicts_are_damaged_is_left_out_and_comes_back_when_they_a
     assert any("verdicts.jsonl, line 1" in warning.value.replace("\\", "") for warning in app.warning)
     assert app.selectbox(key="widget-b").value != "mine"
     assert not app.error
+    assert "verdicts.jsonl, line 1" in open_page("runs", run="mine").error[0].value.replace("\\", "")
     verdicts.write_bytes(whole)
     app = open_page("compare", b="mine")
     assert app.selectbox(key="widget-b").value == "mine"

@@ -1,6 +1,7 @@
 """What the pages read, kept as long as the files stay as they are. Filters are never cached, only reads."""
 
 import gc
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
 from safeeraser.runs.contents import DamagedError
 from safeeraser.runs.folder import Run, every
+from safeeraser.runs.watching import ACTIVE, Job
 from safeeraser.score import outcomes
 from safeeraser.ui.frame.text import escape_markdown
 
@@ -71,8 +73,19 @@ def _damage(run: Run) -> str | None:
         facts(run)
     except SafeEraserError as error:
         return str(error)
+    return damaged_table(run)
+
+
+def damaged_table(run: Run) -> str | None:
+    """What is wrong with a table of the run, if a page came upon it and the files are still the same."""
     stamps, why = _DAMAGED.get(str(run.folder), ((), ""))
     return why if stamps == _stamps(run) else None
+
+
+def as_broken(job: Job) -> Job:
+    """The run as broken, where a page came upon a damaged table of it."""
+    why = damaged_table(Run(job.log.parent))
+    return replace(job, status="broken", message=why) if why and job.status not in ACTIVE else job
 
 
 def _stamps(run: Run) -> tuple:

@@ -22,7 +22,7 @@ def every() -> list[Job]:
     """All runs, active ones first and queued ones by place, then the newest; of a name, the user's own run."""
     found: dict[str, Job] = {}
     for job in jobs.every():
-        found.setdefault(job.name, job)
+        found.setdefault(job.name, reading.as_broken(job))
     return sorted(found.values(), key=_place)
 
 

@@ -55,7 +55,7 @@ def status(name: str, *, active: bool) -> None:
 def _job(name: str) -> Job:
     """What is known about the run; the page starts again when somebody has deleted it meanwhile."""
     try:
-        return jobs.watch(name)
+        return reading.as_broken(jobs.watch(name))
     except jobs.JobError:
         st.rerun()
 
