@@ -20,7 +20,7 @@ from safeeraser.judge import contract, grading
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
-from safeeraser.score import metrics
+from safeeraser.score import change, metrics
 
 Look = TypeVar("Look", LookRow, LookVerdictRow)
 
@@ -209,7 +209,7 @@ def _change(run: Run, source: Source, judge: str, verdicts: list[VerdictRow]) ->
     base = run.base
     if not run.config.trains or not base.verdicts.exists():
         return None
-    return {"base": base.name} | metrics.changes(base=_verdicts(base, judge), run=verdicts, items=source.items)
+    return {"base": base.name} | change.changes(base=_verdicts(base, judge), run=verdicts, items=source.items)
 
 
 def _verdicts(run: Run, judge: str, table: Path | None = None) -> list[Any]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from safeeraser.score.intervals import interval, resample
 from safeeraser.score.labels import Label, fingerprint
-from safeeraser.score.metrics import interval, resample
 
 # (judge, human): the order of the counts in `Agreement` and of the arguments of `_kappa`.
 _CELLS = ((True, True), (True, False), (False, True), (False, False))
@@ -92,7 +92,7 @@ def agreement(pairs: Sequence[tuple[bool | None, bool | None]], pictures: Sequen
     kappa = (p_o - p_e) / (1 - p_e), p_o the observed agreement and p_e the one expected by chance from how often each
     side says true (Cohen 1960, "A coefficient of agreement for nominal scales"). None when p_e is 1: both say one and
     the same word only, and chance alone agrees. Its interval is a percentile bootstrap, resampled by picture like
-    `metrics.interval`, over the resamples that have a kappa; None, None where that has no width (a single picture, or
+    `intervals.interval`, over the resamples that have a kappa; None, None where that has no width (a single picture, or
     no disagreement at all: then the interval of `observed` says how much is known).
     Raises ValueError when pairs and pictures differ in length.
     """

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from safeeraser.score.agreement import agreement, corrected_rate, disputed, labelled
+from safeeraser.score.intervals import interval
 from safeeraser.score.labels import Label, fingerprint
-from safeeraser.score.metrics import interval
 
 
 @pytest.fixture(autouse=True)

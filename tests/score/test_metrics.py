@@ -6,16 +6,9 @@ from pathlib import Path
 import pytest
 
 from safeeraser.data.records import VQA, DataError
-from safeeraser.score.metrics import (
-    METRICS,
-    by_category,
-    changes,
-    interval,
-    metrics,
-    paired_change,
-    rouge_l,
-    rouge_l_paper,
-)
+from safeeraser.score.change import changes, paired_change
+from safeeraser.score.intervals import interval
+from safeeraser.score.metrics import METRICS, by_category, metrics, rouge_l, rouge_l_paper
 
 
 class World:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from safeeraser.score import agreement, labels, metrics
+from safeeraser.score import agreement, intervals, labels
 from safeeraser.score.agreement import Agreement, CorrectedRate
 from safeeraser.score.labels import Label
 from safeeraser.ui.frame import state
@@ -112,7 +112,7 @@ def _say_raw(view: View, sample: Sample) -> None:
         )
         return
     verdicts = scored["verdict"].astype(float)
-    low, high = metrics.interval(verdicts.tolist(), scored["picture"].tolist())
+    low, high = intervals.interval(verdicts.tolist(), scored["picture"].tolist())
     raw = _written(*_turned(sample.audit, float(np.mean(verdicts)), low, high), scale=100)
     st.markdown(
         f"**{sample.audit.rate} as the judge {as_code(str(view.judge))} sees it: {raw} %**, on {view.split}, "
