@@ -80,11 +80,10 @@ def filled(start: str, piece: str, end: str) -> bytes:
 ASK_ALL = """
 import sys
 from pathlib import Path
-from safeeraser import stages
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
-from safeeraser.generate import answering
 from safeeraser.generate.endpoint import Endpoint
+from safeeraser.generate.questions import questions
 from safeeraser.runs.folder import Run
 
 def peak():
@@ -92,12 +91,11 @@ def peak():
     return int(line.split()[1]) * 1024
 
 run = Run.find(sys.argv[1])
-source = Source(run.config.data)
-source.readable
+asked, kept = questions(Source(run.config.data).readable[0], run.config), []
 engine = Endpoint(sys.argv[2], run.config, model="m", workers=16, pause=0.001)
 before = peak()
 try:
-    stages.generate(run, source, engine=engine)
+    kept.extend(engine.answers(asked))  # all 40: before they are written, as many as 64 are kept
 except SafeEraserError as error:
     print(error, file=sys.stderr)
 print(peak() - before)
