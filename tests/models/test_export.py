@@ -87,7 +87,11 @@ def test_the_card_holds_how_it_was_made_and_the_scores_with_n_intervals_and_judg
     none = {"value": None, "low": None, "high": None, "n": 0, "unscored": 0, "why": "no judge for it"}
     run.save_scores(
         {
-            **{"run": run.name, "model": config.model, "method": config.method, "pd": 1.0, "seed": config.seed},
+            "run": run.name,
+            "model": config.model,
+            "method": config.method,
+            "pd": 1.0,
+            "seed": config.seed,
             "data": config.data,
             "data_hash": "0a895af83b0be9c7c31cc2b6",
             "judge": "demo",
