@@ -431,6 +431,7 @@ def test_targets_that_differ_in_form_alone_are_not_called_verbatim_the_same(tmp_
     assert "no two targets are verbatim the same, 2 (67%) are the same but for case" in printed(report)
 
 
+@pytest.mark.slow
 def test_ten_thousand_quirks_are_told_in_few_lines(tmp_path):
     count = 10_000
     train = [

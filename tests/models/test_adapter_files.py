@@ -179,6 +179,7 @@ def _compressed(file: Path) -> None:
                     out.write(some)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "message"), [(_expanded, "is expanded"), (_compressed, "was compressed")])
 def test_a_file_is_refused_without_the_memory_that_it_asks_for(make, message: str, tmp_path: Path):
     make(tmp_path / "checkpoint.pt")

@@ -102,9 +102,8 @@ def test_a_run_whose_process_was_killed_is_free_though_its_forked_reader_lives(r
         "import os, time\n"
         "from safeeraser.runs.folder import Run\n"
         "with Run.find('mine').lock():\n"
-        "    reader = os.fork()\n"
-        "    if reader:\n"
-        "        print(reader, flush=True)\n"
+        "    if not os.fork():\n"  # the reader itself: by then it has let go
+        "        print(os.getpid(), flush=True)\n"
         "    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
