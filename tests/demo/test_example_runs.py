@@ -122,6 +122,7 @@ def test_no_answer_is_missing(source: Source):
         assert {(row["id"], row["sample"]) for row in run.rows(run.answers)} == asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "pd"), [("base", False), ("po", True), ("gd", False)])
 def test_their_models_give_their_answers(method: str, pd: bool, source: Source):
     run = example(method, pd=pd)

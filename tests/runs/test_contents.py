@@ -78,6 +78,7 @@ def test_a_damaged_file_is_one_error_that_names_it_and_says_what_to_do(damage, n
             assert f"{path}, line " in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_no_command_prints_a_traceback_and_the_list_shows_every_run(damage, name: str, run: Run, capsys):

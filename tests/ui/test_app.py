@@ -228,6 +228,7 @@ def test_over_forgetting_draws_by_seed_and_counts_all(open_page: Open):
 FILES = ("config.json", "scores.json", "state.json", "job.json", "answers.jsonl", "verdicts.jsonl", "log.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("name", PAGES)
 def test_one_broken_run_closes_no_page(open_page: Open, runs_folder: Path, name: str, file: str):

@@ -86,6 +86,7 @@ def test_the_last_look_gives_the_runs_own_answers(watched: RunConfig, source: So
     assert all(final[row["id"]] == row["answer"] for row in last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 4, 5, 6, 8])
 def test_a_run_stopped_and_continued_has_the_looks_of_one_that_was_not(
     watched: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
