@@ -7,6 +7,7 @@ from importlib import import_module
 from safeeraser import __version__
 from safeeraser.commands import VERBS, console, flags
 from safeeraser.errors import SafeEraserError
+from safeeraser.runs import processes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,7 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
     verb = next((word for word in words if not word.startswith("-")), None)
     options = parser(only=verb).parse_args(words)
     try:
-        return options.command(options) or 0
+        status = options.command(options) or 0
+        processes.leave()
+        return status
     except KeyboardInterrupt as stop:
         console.err.print(f"stopped: {str(stop) or 'the same command goes on from here'}")
         return 130

@@ -35,6 +35,16 @@ def wait() -> None:
         state().wait_for_everyone()
 
 
+def leave() -> None:
+    """Leave the group of processes once the work is done; torch's own threads can abort a process that just ends."""
+    if count() > 1:
+        import torch.distributed
+
+        if torch.distributed.is_initialized():
+            wait()
+            torch.distributed.destroy_process_group()
+
+
 @contextmanager
 def main_first() -> Iterator[None]:
     """The main process goes ahead, the others follow when it is through: for work whose result is kept on disk."""
