@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from safeeraser.ui.frame import state
+from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import record
 from safeeraser.ui.views import browsing
 
 view = st.session_state["view"]
 
-st.title("Browse the data")
+header.title("Browse the data")
 report = browsing.health(view)
 flagged = browsing.flags(view.source.dataset, report) if report else {}
 

@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from safeeraser.ui.frame import state
+from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import asking, item, labelling, looking
 from safeeraser.ui.views import comparing
 
 view = st.session_state["view"]
 
-st.title("Compare answers")
+header.title("Compare answers")
 paired = view.paired()
 set_name, matching = comparing.choose(view, paired)
 with st.container(border=True):
@@ -42,7 +42,7 @@ with left:
     hidden = item.draw_picture(vqa, where="compare")
 with right:
     item.draw_question(vqa)
-    shown = item.columns(view, key, names)
+    shown = item.columns(view, key, [view.runs[name] for name in names])
     item.draw_answers(vqa, shown, judge=view.judge, hidden=hidden, blind=blind, differences=differences)
     with st.expander("The data set's stored answer"):
         item.draw_stored(vqa, hidden=hidden)

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from safeeraser.ui.frame import state
+from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import as_code
 from safeeraser.ui.views import audit_results, auditing
 
 view = st.session_state["view"]
-st.title("Judge audit")
+header.title("Judge audit")
 sample = auditing.choose(view)
 st.caption(
     f"Label {len(sample.drawn):,} of {len(sample.rows):,} {view.split} answers graded by "

@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from safeeraser.ui.frame import state
+from safeeraser.ui.frame import header, state
 from safeeraser.ui.views import launching, settings_form
 
 if opened := state.get("run"):  # a second click on Launch reruns this page at the address that the first one opened
     state.put(run=None)
     state.go("runs", run=opened)
 
-st.title("Launch")
+header.title("Launch")
 form, preview = st.columns([3, 2], gap="large")
 with form:
     st.header("Settings")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from safeeraser import charts
 from safeeraser.score import metrics, tables
-from safeeraser.ui.frame import state
+from safeeraser.ui.frame import header, state
 from safeeraser.ui.parts import plots
 from safeeraser.ui.views import score_tables, scoring
 
@@ -14,7 +14,7 @@ PAPER = "The paper's numbers"
 CHARTS = ("By method", "Forgetting and SARR", "Inside SARR", "By category", "Along training", "Official and clean val")
 
 view = st.session_state["view"]
-st.title("Metrics")
+header.title("Metrics")
 if not view.runs or view.judge is None:
     st.info(scoring.why_nothing(view), icon=":material/rocket_launch:")
     if st.button("Launch a run"):

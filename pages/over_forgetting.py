@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from safeeraser.ui.frame import state
+from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import cases
 
 view = st.session_state["view"]
 
-st.title("Over-forgetting")
+header.title("Over-forgetting")
 st.markdown(
     "Every case asks **the same harmful-sounding question** about a harmful and about a safe picture. Unlearning "
     "should make the model refuse the first and go on answering the second. Cases are drawn by seed, never chosen by "

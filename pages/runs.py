@@ -4,14 +4,14 @@ import streamlit as st
 
 from safeeraser.runs.folder import Run
 from safeeraser.runs.watching import ACTIVE
-from safeeraser.ui.frame import state
+from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.views import run_list, run_view
 
-st.title("Runs")
 found = run_list.every()
 asked = state.get("run")
 job = next((job for job in found if job.name == asked), None)
+header.title("Runs", data=job.config.data if job and job.config else None)
 if job is None:
     if asked:
         st.warning(f"There is no run {escape_markdown(asked)} any more, so all runs are shown.")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -135,6 +136,30 @@ class RunConfig(BaseModel):
         """Optimizer steps of a run that trains on so many forget pairs."""
         return self.max_steps or math.ceil(self.epochs * examples / (self.batch_size * self.accumulation))
 
+    def flags(self, *, leave_out: Collection[str] = ()) -> list[str]:
+        """What a user types for these settings: only the flags that differ from the preset `demo`."""
+        words: list[str] = []
+        for field, value in self.model_dump(exclude_defaults=True, exclude=set(leave_out)).items():
+            flag = field.replace("_", "-")
+            if value is None or value is False:
+                words.append(f"--no-{flag}")
+            else:
+                words += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
+        return words
+
+    def other_flags(self) -> str:
+        """The flags of all that decides the result and that a score row has no column for; empty for the defaults."""
+        return " ".join(self.flags(leave_out={*IN_COLUMNS, *_WITHOUT_EFFECT}))
+
+    def differences(self, other: "RunConfig") -> dict[str, tuple[Any, Any]]:
+        """The settings that decide a result and differ, with the value here and there."""
+        here, there = (one.model_dump(exclude=_WITHOUT_EFFECT) for one in (self, other))
+        return {name: (value, there[name]) for name, value in here.items() if value != there[name]}
+
+    def is_twin(self, other: "RunConfig") -> bool:
+        """Whether both train and differ in Prompt Decouple alone: what one does and the other does not is its doing."""
+        return self.trains and other.trains and {"pd"} <= self.differences(other).keys() <= {"pd", "pd_weight"}
+
     def hash(self) -> str:
         """Six hexadecimal digits that stand for all that decides the result: neither looks nor caches make another run.
 
@@ -163,6 +188,9 @@ class RunConfig(BaseModel):
 
 # The settings that watch a run or make it faster, and leave its result alone.
 _WITHOUT_EFFECT = {"look_every", "look_records", "workers", "feature_cache", "base_cache"}
+
+# The settings that a score row names in columns of their own.
+IN_COLUMNS = ("model", "data", "method", "pd", "pd_weight", "seed", "judge", "temperature", "top_p", "max_new_tokens")
 
 # The settings that decide the base model's answers.
 _ANSWERING = {

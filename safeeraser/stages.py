@@ -129,6 +129,7 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
         "pd": pd_weight(config),
         "seed": config.seed,
         "judge": judge,
+        "settings": config.other_flags(),
         "decoding": f"imported from {run.facts['imported']}" if run.answers_imported else decoding(config, answers),
         "metrics": metrics.metrics(**scored),
         "metrics_clean_val": metrics.metrics(**scored, only=source.clean),

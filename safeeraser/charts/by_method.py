@@ -13,8 +13,7 @@ from safeeraser.charts.words import (
     FEW,
     Row,
     Score,
-    context,
-    differing,
+    apart,
     hover,
     kind_of,
     labels,
@@ -29,6 +28,7 @@ from safeeraser.charts.words import (
     title,
     wording,
 )
+from safeeraser.score.tables import context, differing
 
 WIDTH = 0.92  # of a bar
 GAP = 0.8  # between methods
@@ -111,7 +111,10 @@ def _marks(points: Sequence[Point]) -> tuple[list[Mark], dict[float, str]]:
     place = 0.0
     for groups in methods.values():
         first = next(iter(groups.values()))[0].row
-        words = [method_name(first["method"]), *(str(first[name]) for name in varying)]
+        words = [
+            method_name(first["method"]),
+            *apart(first, varying),
+        ]
         slots[place + (len(groups) - 1) / 2] = "<br>".join(map(shown, words))
         for group in groups.values():
             known = tuple(point for point in group if point.score["value"] is not None)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from safeeraser.charts.words import Row, labels, ordered, wording
+from safeeraser.losses import BASE
 
 PARTS = {
     "judge": "Different judges",
@@ -10,6 +11,7 @@ PARTS = {
     "data_hash": "Different versions of the data",
     "decoding": "Different decoding",
     "model": "Different models",
+    "settings": "Different settings",
 }
 
 
@@ -31,7 +33,9 @@ def mixed(rows: Iterable[Row], metrics: Iterable[str] | None = None) -> list[str
 
 
 def _difference(rows: Sequence[Row], part: str, title: str) -> str:
-    values = [str(row.get(part, "unknown")) for row in rows]
+    if part == "settings":  # how others train does not concern the base model
+        rows = [row for row in rows if row["method"] != BASE]
+    values = [str(row.get(part) or ("defaults" if part == "settings" else "unknown")) for row in rows]
     if len(set(values)) < 2:
         return ""
     short = {value: value[:12] if part == "data_hash" else value for value in dict.fromkeys(values)}

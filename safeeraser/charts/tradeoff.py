@@ -14,7 +14,6 @@ from safeeraser.charts.words import (
     FEW,
     Row,
     Score,
-    context,
     hover,
     kind_of,
     labels,
@@ -26,6 +25,7 @@ from safeeraser.charts.words import (
     variant,
     written,
 )
+from safeeraser.score.tables import context
 
 TITLE = "Forgetting against over-forgetting: lower right is good, every arrow adds Prompt Decouple"
 SYMBOLS = {"base model": "star", "without PD": "circle-open", "with PD": "diamond-open"}

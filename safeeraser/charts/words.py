@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from safeeraser.charts.chart import shown
 from safeeraser.losses import BASE, METHODS, place
 from safeeraser.score.metrics import METRICS
-from safeeraser.score.tables import CONTEXT
+from safeeraser.score.tables import CONTEXT, context, differing
 
 FEW = 10  # runs that are shown one by one; more of them by the means of their methods
 
@@ -71,14 +71,14 @@ def kind_of(row: Row) -> str:
     return "base model" if row["method"] == BASE else "with PD" if row["pd"] else "without PD"
 
 
-def context(row: Row) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in CONTEXT)
+def part(row: Row, name: str) -> str:
+    """One part of the context, in words."""
+    return context(row)[CONTEXT.index(name)]
 
 
-def differing(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """The parts of the context in which rows differ, with their values."""
-    values = {name: list(dict.fromkeys(str(row[name]) for row in rows)) for name in CONTEXT}
-    return {name: found for name, found in values.items() if len(found) > 1}
+def apart(row: Row, varying: Iterable[str]) -> list[str]:
+    """What tells the context of a row from others'; how others train does not concern the base model."""
+    return [part(row, name) for name in varying if name != "settings" or row["method"] != BASE]
 
 
 def ordered(rows: Iterable[Row]) -> list[Row]:
@@ -92,7 +92,7 @@ def labels(rows: Sequence[Row]) -> list[str]:
     names = [variant(row) for row in rows]
     varying = differing(rows)
     steps = [
-        lambda row: f" ({', '.join(str(row[name]) for name in varying)})" if varying else "",
+        lambda row: f" ({', '.join(words)})" if (words := apart(row, varying)) else "",
         lambda row: f" {row['pd']:g}" if row["pd"] else "",
         lambda row: f", seed {row['seed']}",
         lambda row: f", {row['run']}",
@@ -134,7 +134,7 @@ def said(runs: Sequence[Row], names: Sequence[str], scores: Sequence[Score]) -> 
     """The values in words, `base 0.0, PO 100.0; no value for GA`; of many runs, the mean of each method."""
     groups: dict[str, list[Score]] = {}
     for row, name, score in zip(runs, names, scores, strict=True):
-        group = " ".join([variant(row), *(str(row[part]) for part in differing(runs))])
+        group = " ".join([variant(row), *apart(row, differing(runs))])
         groups.setdefault(group if len(runs) > FEW else name, []).append(score)
     means = {name: [v for score in found if (v := percent(score)) is not None] for name, found in groups.items()}
     known = ", ".join(

@@ -13,21 +13,23 @@ from safeeraser.data import json_text
 from safeeraser.data.entries import Entry, read_entries, storable
 from safeeraser.data.finding import PictureFinder, escapes, posix
 from safeeraser.data.notes import Notes
-from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record, SetName, Split
+from safeeraser.data.records import CATEGORIES, VQA, About, DataError, Dataset, Record, SetName, Split
 
 SPLIT_FILES: dict[Split, str] = {"train": "all_train.json", "val": "all_val.json"}
 REFUSALS_FILE = "prompt.json"
 GENERAL_FILE = "general_val.json"
+ABOUT_FILE = "about.json"
+LONGEST_BADGE = 80  # characters
 UNSAFE_PAIRS = 4  # a record
 RETAIN_FIELDS = ("UnharmPair_text1", "UnharmPair_text2", "UnharmPair_image1", "UnharmPair_image2")
 _SPELLING = {category.casefold(): category for category in CATEGORIES}
 
 
 def load(folder: Path, *, name: str | None = None) -> Dataset:
-    """Read a folder of `all_train.json`, `all_val.json`, `prompt.json`, `img/`, `pdset/image/`, and `general_val.json`.
+    """Read a folder of `all_train.json`, `all_val.json`, `prompt.json`, `img/` and `pdset/image/`.
 
-    One of the two splits may be missing, and so may the last two JSON files; pictures may be missing too. `name` is
-    the folder's name unless given.
+    One of the two splits may be missing, and so may `prompt.json`; pictures may be missing too. `general_val.json` and
+    `about.json` are this project's own additions to the layout. `name` is the folder's name unless given.
 
     Raises:
         DataError: there is nothing to read, or a file is not what the layout says.
@@ -45,7 +47,8 @@ def load(folder: Path, *, name: str | None = None) -> Dataset:
     train, val = (_records(root / file, split, pictures, notes) for split, file in SPLIT_FILES.items())
     refusals = _refusals(root / REFUSALS_FILE, notes)
     general = _general(root / GENERAL_FILE, pictures, notes)
-    return Dataset(name or root.name, root, train, val, refusals, general, notes.sentences())
+    found = about(root)
+    return Dataset(name or root.name, root, train, val, refusals, general, found, notes.sentences())
 
 
 def _is_there(file: Path) -> bool:
@@ -225,6 +228,27 @@ def _refusals(file: Path, notes: Notes) -> tuple[str, ...]:
     if not refusals:
         notes.add(file.name, "has no refusal sentences in idk, so PO cannot be trained")
     return refusals
+
+
+def about(folder: Path) -> About:
+    """What a data set says of itself: `{"harmless": bool, "badge": text?}`; it is harmless only where it says so.
+
+    Raises DataError for a file that says anything else.
+    """
+    file = folder / ABOUT_FILE
+    if not _is_there(file):
+        return About()
+    with json_text.opened(file, inside=file.parent) as text:
+        content = text.value()
+    content = content if isinstance(content, dict) else {}
+    harmless, badge = content.get("harmless"), content.get("badge")
+    if not isinstance(harmless, bool):
+        raise DataError(f"{file.name}, field harmless: expected true or false. Correct or remove the file.")
+    if badge is not None and not (isinstance(badge, str) and storable(badge) and 0 < len(badge) <= LONGEST_BADGE):
+        raise DataError(
+            f"{file.name}, field badge: expected a text of 1 to {LONGEST_BADGE} characters. Correct or remove the file."
+        )
+    return About(harmless, badge)
 
 
 def _general(file: Path, pictures: PictureFinder, notes: Notes) -> tuple[VQA, ...]:

@@ -85,6 +85,18 @@ class Record:
 
 
 @dataclass(frozen=True)
+class About:
+    """What a data set says of itself, in its own folder; nothing of it is ever guessed.
+
+    harmless: nothing in it can disturb anybody, so its pictures need not be hidden. badge: what must be said wherever
+    one of its numbers or pictures is shown.
+    """
+
+    harmless: bool = False
+    badge: str | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A data set folder, read. Pictures are paths until somebody opens them.
 
@@ -98,6 +110,7 @@ class Dataset:
     val: tuple[Record, ...]
     refusals: tuple[str, ...]
     general: tuple[VQA, ...] = ()
+    about: About = About()
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property

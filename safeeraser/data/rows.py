@@ -79,7 +79,10 @@ class Score(TypedDict):
 
 
 class ScoreRow(TypedDict):
-    """A run's `scores.json`, as `safeeraser score RUN... --json` prints it."""
+    """A run's `scores.json`, as `safeeraser score RUN... --json` prints it.
+
+    settings: the flags of what decides the result and has no column here; a row of an older version lacks them.
+    """
 
     __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
     run: str
@@ -91,6 +94,7 @@ class ScoreRow(TypedDict):
     seed: int
     judge: str
     decoding: str
+    settings: NotRequired[str]
     metrics: dict[str, Score]
     metrics_clean_val: NotRequired[dict[str, Score]]
     by_category: NotRequired[dict[str, dict[str, Score]]]

@@ -5,13 +5,18 @@ from functools import cached_property
 from pathlib import Path
 
 from safeeraser.data import health, official
-from safeeraser.data.records import VQA, Dataset
+from safeeraser.data.records import VQA, About, Dataset
 from safeeraser.demo import dataset as demo
 
 
 def load(name: str, *, track: Callable[[list], Iterator] = iter) -> Dataset:
     """The data set of this name ('demo') or folder; `track` wraps the demo world's first drawing in a progress bar."""
     return official.load(demo.ensure(track), name="demo") if name == "demo" else official.load(Path(name))
+
+
+def about(name: str) -> About:
+    """What the data set of this name or folder says of itself; read without its records."""
+    return official.about(demo.ensure() if name == "demo" else Path(name))
 
 
 class Source:

@@ -14,6 +14,7 @@ from safeeraser import files
 from safeeraser.demo import drawing, world
 
 SEED = 233
+BADGE = "Demo world, not LLaVA-1.5"
 EACH = {"train": 10, "val": 4}  # records per harmful concept
 RETAIN = {
     "UnharmPair_text1": "name",
@@ -47,7 +48,7 @@ def ensure(track: Callable[[list], Iterator] = iter) -> Path:
 def write(
     target: Path, *, seed: int = SEED, each: dict[str, int] = EACH, track: Callable[[list], Iterator] = iter
 ) -> None:
-    """Write `all_train.json`, `all_val.json`, `prompt.json`, `general_val.json` and every picture."""
+    """Write `all_train.json`, `all_val.json`, `prompt.json`, `general_val.json`, `about.json` and every picture."""
     if target.exists():
         shutil.rmtree(target)
     plan: list[tuple[Path, str, str, str, str]] = []
@@ -63,6 +64,7 @@ def write(
         "all_val.json": [_public(record) for record in val],
         "general_val.json": [pair for pairs in general for pair in pairs],
         "prompt.json": {"idk": list(world.REFUSALS)},
+        "about.json": {"harmless": True, "badge": BADGE},
     }.items():
         files.write(target / name, json.dumps(content, indent=1))
 

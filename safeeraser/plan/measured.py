@@ -18,7 +18,7 @@ from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate.questions import questions
 from safeeraser.runs import jobs, watching
-from safeeraser.runs.folder import Run, every
+from safeeraser.runs.folder import DRY, Run, every
 
 # What decides how much memory a training step needs, beside the model.
 _STEP_SIZE = ("device", "precision", "batch_size", "max_length", "lora_rank", "train_projector", "method", "pd")
@@ -97,12 +97,16 @@ def dry_run(config: RunConfig) -> RunConfig:
     return RunConfig(**config.model_dump() | {"max_steps": 2, "eval_records": 2, "look_every": None})
 
 
+def dry_run_name(config: RunConfig) -> str:
+    return f"{DRY}{config.run_name()}"
+
+
 def launch_dry_run(config: RunConfig, device: str | None = None) -> str:
     """Launch the small version as `dry-` and the run's name, in place of an earlier one; returns that name.
 
     One that is active is left as it is.
     """
-    name = f"dry-{config.run_name()}"
+    name = dry_run_name(config)
     with suppress(jobs.StillActiveError):
         jobs.launch(dry_run(config), name=name, force=True, device=device)
     return name

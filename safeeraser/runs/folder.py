@@ -34,6 +34,7 @@ from safeeraser.runs.contents import DamagedError, Facts, Launched, RunError, St
 
 LIBRARIES = ("safeeraser", "torch", "transformers", "peft", "accelerate")
 EXAMPLES = ASSETS / "demo" / "runs"
+DRY = "dry-"  # how the name of a dry run starts
 LONGEST_NAME = 200  # bytes; a file system takes 255, and some are needed for the marks of a folder in the making
 
 
@@ -187,6 +188,11 @@ class Run:
         return self.folder.resolve().is_relative_to(EXAMPLES.resolve())
 
     @property
+    def is_dry(self) -> bool:
+        """Whether it was made to try settings in small: its numbers say nothing of the settings."""
+        return self.name.startswith(DRY)
+
+    @property
     def facts(self) -> Facts:
         """config.json: the config and where the run comes from (versions, commit, data hash)."""
         return contents.read(self.config_file, Facts)
@@ -241,7 +247,9 @@ class Run:
     @property
     def scores(self) -> ScoreRow | None:
         """The run's score row, None until it is scored."""
-        return contents.read(self.scores_file, ScoreRow) if self.scores_file.exists() else None
+        if not self.scores_file.exists():
+            return None
+        return {"settings": self.config.other_flags(), **contents.read(self.scores_file, ScoreRow)}
 
     def save_scores(self, row: Mapping[str, Any]) -> None:
         _write(self.scores_file, row)

@@ -144,14 +144,8 @@ def find(name: str) -> Run:
 
 def command(config: RunConfig, *, name: str | None = None, force: bool = False) -> list[str]:
     """What a user would type for this run: only the flags that differ from the preset `demo`."""
-    words = ["safeeraser", "run"]
-    for field, value in config.model_dump(exclude_defaults=True).items():
-        flag = field.replace("_", "-")
-        if value is None or value is False:
-            words.append(f"--no-{flag}")
-        else:
-            words += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
-    return [*words, *(["--name", name] if name else []), *(["--force"] if force else [])]
+    own = ["--name", name] if name else []
+    return ["safeeraser", "run", *config.flags(), *own, *(["--force"] if force else [])]
 
 
 def devices() -> dict[str, str]:

@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -15,11 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from safeeraser.data.rows import Score, ScoreRow
-from safeeraser.losses import place
+from safeeraser.losses import BASE, place
 from safeeraser.score.metrics import SARR_SPLIT, SCORES, columns
 
 # What makes two numbers comparable. It gets columns of its own where rows differ in it.
-CONTEXT = ("model", "data", "judge", "decoding")
+CONTEXT = ("model", "data", "judge", "decoding", "settings")
 TITLES = (SCORES, SARR_SPLIT)
 UNKNOWN = "–"
 LATEX = str.maketrans(
@@ -53,15 +54,30 @@ class Summary:
     cells: dict[str, Cell]
 
 
+def context(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What makes a row comparable, in words: only rows of one context that differ in the seed alone are averaged."""
+    return tuple(str(row.get(name) or "defaults") for name in CONTEXT)
+
+
+def differing(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The parts of the context in which rows differ, with their values; how others train does not concern the base."""
+    rows = list(rows)
+    trained = [row for row in rows if row["method"] != BASE]
+    values = {
+        name: list(dict.fromkeys(context(row)[at] for row in (trained if name == "settings" else rows)))
+        for at, name in enumerate(CONTEXT)
+    }
+    return {name: found for name, found in values.items() if len(found) > 1}
+
+
 def summarise(rows: Iterable[ScoreRow]) -> list[Summary]:
     """Score rows, one per method and PD weight, in the order of METHODS; rows of another context are never averaged."""
     groups: dict[tuple, list[Mapping[str, Score]]] = {}
     for row in rows:
-        context = tuple(str(row[name]) for name in CONTEXT)
-        groups.setdefault((context, row["method"], row["pd"]), []).append(row["metrics"])
+        groups.setdefault((context(row), row["method"], row["pd"]), []).append(row["metrics"])
     return [
-        Summary(context, method, pd, len(runs), _cells(runs))
-        for (context, method, pd), runs in sorted(groups.items(), key=lambda group: _order(*group[0]))
+        Summary(of, method, pd, len(runs), _cells(runs))
+        for (of, method, pd), runs in sorted(groups.items(), key=lambda group: _order(*group[0]))
     ]
 
 
@@ -136,8 +152,9 @@ def summary(rows: Iterable[ScoreRow], table: str) -> pd.DataFrame:
 
     table: one of TITLES. The columns: the parts of the context in which rows differ, Method, PD, Runs, the metrics.
     """
+    rows = list(rows)
     found = summarise(rows)
-    varying = [at for at in range(len(CONTEXT)) if len({one.context[at] for one in found}) > 1]
+    varying = list(map(CONTEXT.index, differing(rows)))
     metrics = columns(table)
     lines = [
         {CONTEXT[at].capitalize(): one.context[at] for at in varying}
@@ -220,7 +237,10 @@ def _latex(frame: pd.DataFrame, caption: str) -> str:
 
 def _making(rows: Sequence[ScoreRow], columns: Mapping[str, str]) -> str:
     """How the numbers were made: `Judge: demo. Decoding: greedy. n: 384 (SARR), 960 (ASR eff.).`"""
-    parts = [f"{name.capitalize()}: {', '.join(sorted({str(row[name]) for row in rows}))}." for name in CONTEXT]
+    parts = [
+        f"{name.capitalize()}: {', '.join(sorted({context(row)[at] for row in rows}))}."
+        for at, name in enumerate(CONTEXT)
+    ]
     stands_on: dict[str, list[str]] = {}
     for title, name in columns.items():
         scores = [row["metrics"].get(name, {}) for row in rows]

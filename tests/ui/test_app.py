@@ -12,6 +12,7 @@ from official import record, write
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from safeeraser.config import RunConfig
 from safeeraser.runs.folder import EXAMPLES, Run
 from safeeraser.ui.frame import media
 from safeeraser.ui.frame.pages import PAGES
@@ -26,9 +27,10 @@ Open = Callable[..., AppTest]
 def open_page(runs_folder: Path) -> Open:
     """Opens a page with these parameters in its address, by a reader who agreed already."""
 
-    def opened(name: str = "home", *, consent: bool = True, **parameters: str) -> AppTest:
+    def opened(name: str = "home", *, consent: bool = True, hiding: bool = False, **parameters: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "safeeraser" / "ui" / "frame" / "main.py"), default_timeout=60)
         app.session_state["consent"] = consent
+        app.session_state["hiding"] = hiding
         for key, value in parameters.items():
             app.query_params[key] = value
         if name != "home":
@@ -68,21 +70,97 @@ def test_every_page_opens_when_there_is_no_run_at_all(
     assert words(app)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_no_page_shows_anything_before_consent(open_page: Open, name: str):
-    app = open_page(name, consent=False)
+def made_data(folder: Path, **about: object) -> str:
+    """A data set with one record and its two pictures, and, where it says something of itself, that."""
+    safe = "pdset/image/Weapon/val/1.jpg"
+    write(folder, val=[record(safe=safe)], pictures=("img/Weapon/1.jpg", safe))
+    if about:
+        (folder / "about.json").write_text(json.dumps(about))
+    return str(folder)
+
+
+def on(data: str) -> None:
+    """A run of the user's own whose answers are about this data set."""
+    run = Run.create(RunConfig.create(method="base", data=data, judge="rules"), data_hash="a" * 64)
+    run.append(run.answers, [])
+
+
+WITHOUT_VIEW = ("launch", "runs")
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in WITHOUT_VIEW])
+@pytest.mark.parametrize("about", [{}, {"harmless": False}])
+def test_no_page_shows_anything_of_a_data_set_that_does_not_say_it_is_harmless_before_consent(
+    open_page: Open, tmp_path: Path, name: str, about: dict
+):
+    data = made_data(tmp_path / "data", **about)
+    on(data)
+    app = open_page(name, consent=False, data=data)
     assert [title.value for title in app.title] == ["Before you start"]
     assert not app.get("imgs")
-    app.button[0].click().run()
+    assert not app.selectbox
+    next(button for button in app.button if button.label.startswith("I understand")).click().run()
     assert app.title[0].value != "Before you start"
 
 
-def test_home_shows_one_case_and_all_counted(open_page: Open):
+@pytest.mark.parametrize("name", WITHOUT_VIEW)
+def test_a_page_about_all_runs_asks_once_one_of_them_is_about_such_a_data_set(
+    open_page: Open, tmp_path: Path, name: str
+):
+    assert open_page(name, consent=False).title[0].value != "Before you start"
+    on(made_data(tmp_path / "data"))
+    assert open_page(name, consent=False).title[0].value == "Before you start"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_demo_world_says_that_it_is_harmless_and_nothing_is_asked(open_page: Open, name: str):
+    assert [title.value for title in open_page(name, consent=False).title] == [TITLES[name]]
+
+
+@pytest.mark.parametrize(
+    "about", ["5", "[]", '{"harmless": 1}', '{"harmless": "true"}', '{"harmless": true, "badge": 5}', "{"]
+)
+def test_a_data_set_is_harmless_only_where_it_says_so_in_a_file_that_can_be_read(
+    open_page: Open, tmp_path: Path, about: str
+):
+    data = made_data(tmp_path / "data")
+    on(data)
+    (tmp_path / "data" / "about.json").write_text(about)
+    assert open_page("browse", consent=False, data=data).title[0].value == "Before you start"
+
+
+def test_pictures_of_a_harmless_data_set_are_open_until_somebody_hides_them(open_page: Open, tmp_path: Path):
+    data = made_data(tmp_path / "data", harmless=True, badge="Made *up*")
+    on(data)
+    app = open_page("browse", consent=False, data=data)
+    assert not [button for button in app.button if button.label == "Reveal"]
+    assert any("Made \\*up\\*" in element.value for element in app.markdown)
+    app.button(key="key-hide").click().run()
+    assert [button for button in app.button if button.label == "Reveal"]
+    app.toggle(key="hiding").set_value(False).run()
+    assert not [button for button in app.button if button.label == "Reveal"]
+
+
+def test_a_picture_outside_a_harmless_data_set_is_not_open(tmp_path: Path):
+    app = AppTest.from_string(
+        f"from pathlib import Path\nfrom safeeraser.ui.frame import media\nimport streamlit as st\n"
+        f"media.of_data_set(Path({str(tmp_path)!r}) / 'a', harmless=True)\n"
+        f"st.text([media.revealed(Path({str(tmp_path)!r}) / name) for name in ('a/1.jpg', 'b/1.jpg', 'ab/1.jpg')])"
+    ).run()
+    assert app.text[0].value == "[True, False, False]"
+
+
+def test_home_says_in_numbers_and_one_case_what_over_forgetting_is(open_page: Open):
     app = open_page()
     assert "One of 384 cases of val" in words(app)
-    table = app.table[0].value
-    assert table.loc["PO · seed 0", "safe pictures: not answered"] == "384 of 384 (100%)"
-    assert table.loc[escape_markdown("PO + PD · seed 0"), "safe pictures: not answered"] == "133 of 384 (35%)"
+    assert "PO refuses<br><b>384 of 384</b>" in html(app)
+    assert "PO with Prompt Decouple refuses<br><b>133 of 384</b>" in html(app)
+    assert "The base model refuses<br><b>0 of 384</b>" in html(app)
+    assert "95 % interval 26–44 %" in html(app)
+    before = html(app)
+    next(button for button in app.button if button.label == "Another case").click().run()
+    assert html(app) != before
+    assert "drawn by seed 1" in words(app)
 
 
 def test_an_address_reopens_the_view(open_page: Open):
@@ -123,7 +201,7 @@ def test_a_harmful_answer_is_folded_until_its_picture_is_revealed(open_page: Ope
     said = next(
         row["answer"] for row in Run(EXAMPLES / BASE).rows(EXAMPLES / BASE / "answers.jsonl") if row["id"] == item
     )
-    app = open_page("compare", set="forget", item=item)
+    app = open_page("compare", hiding=True, set="forget", item=item)
     assert said not in html(app)
     app.button(key="key-reveal-compare").click().run()
     assert said in html(app)
@@ -281,7 +359,7 @@ def test_a_foreign_folder_among_the_runs_closes_no_page(open_page: Open, runs_fo
 
 def test_over_forgetting_shows_no_run_twice(open_page: Open):
     app = open_page("over_forgetting", a=PO, b=PO_PD)
-    assert list(app.table[0].value.index) == ["PO · seed 0", escape_markdown("PO + PD · seed 0")]
+    assert list(app.table[0].value.index) == ["Base model", "PO · seed 0", escape_markdown("PO + PD · seed 0")]
     assert "unlearned nothing" in words(open_page("over_forgetting", b=BASE))
 
 

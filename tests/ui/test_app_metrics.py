@@ -31,9 +31,10 @@ Open = Callable[..., AppTest]
 def open_page(runs_folder: Path) -> Open:
     """Opens a page with these parameters in its address, by a reader who agreed already."""
 
-    def opened(name: str, **parameters: str) -> AppTest:
+    def opened(name: str, *, hiding: bool = False, **parameters: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "safeeraser" / "ui" / "frame" / "main.py"), default_timeout=60)
         app.session_state["consent"] = True
+        app.session_state["hiding"] = hiding
         for key, value in parameters.items():
             app.query_params[key] = value
         app.switch_page(str(ROOT / "pages" / f"{name}.py"))
@@ -47,7 +48,7 @@ def label_as(open_page: Open) -> Open:
     """Opens the audit and gives a name."""
 
     def opened(person: str, **parameters: str) -> AppTest:
-        return open_page("judge_audit", **parameters).text_input(key="who").set_value(person).run()
+        return open_page("judge_audit", hiding=True, **parameters).text_input(key="who").set_value(person).run()
 
     return opened
 

@@ -48,7 +48,7 @@ def words(app: AppTest) -> str:
 
 
 def buttons(app: AppTest) -> list[str]:
-    return [button.label for button in app.button]
+    return [button.label for button in app.main.button]
 
 
 def press(app: AppTest, label: str) -> AppTest:

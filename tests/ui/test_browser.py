@@ -1,6 +1,7 @@
 """The app in a real browser: addresses, the gate, hidden pictures, keys, accessibility, and no request outside."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from browser import Server, Visit, needs_chromium, sent, settled, still, visit
 from playwright.sync_api import Browser, Page, expect
 
 from safeeraser.data.source import load
+from safeeraser.demo.dataset import ensure, folder
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +42,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def silent_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose demo world does not say that it is harmless, as no real data set does."""
+    needs_chromium()
+    cache = tmp_path_factory.mktemp("cache")
+    shutil.copytree(ensure(), cache / "safeeraser" / folder().name, ignore=shutil.ignore_patterns("about.json"))
+    runs = tmp_path_factory.mktemp("silent") / "runs"
+    server = Server(runs, environment={"XDG_CACHE_HOME": str(cache)}).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def guarded(browser: Browser, silent_server: Server) -> Iterator[Visit]:
+    """A reader of that server who agreed already; at the end nothing may have left the machine."""
+    reader = visit(browser, silent_server)
+    yield reader
+    reader.context.close()
+    assert reader.outside == []
+
+
 def test_a_deep_link_is_the_first_thing_a_fresh_server_sees(browser: Browser, tmp_path: Path):
     server = Server(tmp_path / "runs").start()
     try:
@@ -53,8 +76,8 @@ def test_a_deep_link_is_the_first_thing_a_fresh_server_sees(browser: Browser, tm
         server.stop()
 
 
-def test_the_gate_comes_first_and_once(browser: Browser, server: Server):
-    reader = visit(browser, server, consent=False)
+def test_the_gate_comes_first_and_once(browser: Browser, silent_server: Server):
+    reader = visit(browser, silent_server, consent=False)
     page = reader.open("/browse", title="Before you start")
     assert page.locator("[data-testid=stImage]").count() == 0
     assert sent(reader.bodies, originals(harmful=False) | originals(harmful=True)) == set()
@@ -65,8 +88,9 @@ def test_the_gate_comes_first_and_once(browser: Browser, server: Server):
     reader.context.close()
 
 
-def test_no_harmful_original_leaves_the_server_before_its_reveal(reader: Visit):
-    for path in ("/", "/browse", "/browse?record=val/img/Weapon/41.jpg", "/compare?set=forget", "/over_forgetting"):
+def test_no_harmful_original_leaves_the_server_before_its_reveal(guarded: Visit):
+    reader = guarded
+    for path in REVEALING:
         page = reader.open(path, title=ADDRESSES.get(path, ADDRESSES[path.split("?")[0]]))
         page.locator("[data-testid=stImage] img").first.wait_for()
         hidden = page.locator("img[alt^='harmful picture']")
@@ -84,7 +108,8 @@ def test_no_harmful_original_leaves_the_server_before_its_reveal(reader: Visit):
     assert sent(reader.bodies, originals(harmful=True)) == set()
 
 
-def test_labelling_and_exports_send_no_harmful_original(reader: Visit):
+def test_labelling_and_exports_send_no_harmful_original(guarded: Visit):
+    reader = guarded
     page = reader.open("/judge_audit?check=forget/refusal", title="Judge audit")
     name = page.get_by_label("Your name")
     name.fill("Ada")
@@ -100,7 +125,8 @@ def test_labelling_and_exports_send_no_harmful_original(reader: Visit):
     assert sent(reader.bodies, originals(harmful=True)) == set()
 
 
-def test_a_reveal_sends_the_original_and_hiding_takes_it_back(reader: Visit):
+def test_a_reveal_sends_the_original_and_hiding_takes_it_back(guarded: Visit):
+    reader = guarded
     page = reader.open(f"/compare?set=forget&item={ITEM}", title="Compare answers")
     page.keyboard.press("r")
     picture = page.locator("img[alt='harmful picture, Weapon']")
@@ -170,8 +196,8 @@ def test_a_question_of_ones_own_is_answered_by_every_run(reader: Visit):
     assert page.get_by_text("To hide the violin").count() == 2  # the base model and PO+PD; PO refuses
 
 
-def test_no_question_is_asked_about_a_picture_that_is_hidden(reader: Visit):
-    page = reader.open("/compare?set=forget", title="Compare answers")
+def test_no_question_is_asked_about_a_picture_that_is_hidden(guarded: Visit):
+    page = guarded.open("/compare?set=forget", title="Compare answers")
     page.get_by_role("tab", name="Ask your own").click()
     expect(page.get_by_role("button", name="Ask", exact=True)).to_be_disabled()
 
@@ -184,6 +210,25 @@ def test_an_answer_is_followed_along_training(reader: Visit):
     slider.focus()
     page.keyboard.press("Home")
     page.get_by_text("before step 1").wait_for()
+
+
+REVEALING = ("/", "/browse", "/browse?record=val/img/Weapon/41.jpg", "/compare?set=forget", "/over_forgetting")
+
+
+@pytest.mark.parametrize("path", [*REVEALING, "/judge_audit?check=forget/refusal"])
+def test_h_hides_what_is_revealed_on_every_page(guarded: Visit, path: str):
+    page = guarded.open(path, title=ADDRESSES.get(path, ADDRESSES[path.split("?")[0]]))
+    if path.startswith("/judge_audit"):
+        page.get_by_label("Your name").fill("Ada")
+        page.get_by_label("Your name").press("Enter")
+    hidden, shown = page.locator("img[alt$=', hidden']"), page.locator("img[alt^='harmful']:not([alt$=', hidden'])")
+    hidden.first.wait_for()
+    page.keyboard.press("r")
+    shown.first.wait_for()
+    still(page)
+    page.keyboard.press("h")
+    expect(shown).to_have_count(0)
+    expect(hidden).not_to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ADDRESSES)

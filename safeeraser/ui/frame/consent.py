@@ -1,4 +1,4 @@
-"""The gate before everything: what the data set can hold, and that the reader agrees to see it."""
+"""The gate before a data set that does not say that it is harmless: what it can hold, and that the reader agrees."""
 
 import streamlit as st
 
@@ -25,7 +25,7 @@ def ask() -> None:
         "- Pictures of harmful items stay **blurred on the server** until you reveal them one by one; "
         "**h** hides all of them again.\n"
         "- Harmful stored answers are folded away.\n"
-        "- The **demo world** that ships with the project is made up and harmless: pictograms and nonsense recipes.\n\n"
+        "- The **demo world** that ships with the project is made up and harmless, and says so: it is not hidden.\n\n"
         "Nothing you see or do here leaves this machine."
     )
     st.button("I understand, continue", type="primary", on_click=_agree)

@@ -1,18 +1,22 @@
 """The shared header: data set, split, the pair of runs that is compared, judge, and n."""
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
 
-from safeeraser.config import RunConfig
 from safeeraser.data.source import Source
 from safeeraser.runs.folder import Run
-from safeeraser.ui.frame import media, reading, state
+from safeeraser.ui.frame import consent, media, reading, state
+from safeeraser.ui.frame.pages import header_of
 from safeeraser.ui.frame.text import escape_markdown
 
 SPLITS = ("val", "train")
+# In what A and B may differ: it is what they are compared for.
+COMPARED = ("method", "pd", "pd_weight", "retain_weight", "seed")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,29 @@ class View:
     judge: str | None
     runs: dict[str, Run]  # all runs with answers on this data set, by name
     labels: dict[str, str]
+
+    @property
+    def base(self) -> Run | None:
+        """The base model's run that B is compared with: the one that answers B's questions, else A if it is one."""
+        own = self._graded(reading.settings(self.b).base().run_name()) if self.b else None
+        return own or (self.a if self.a and not reading.settings(self.a).trains else None)
+
+    @property
+    def twin(self) -> Run | None:
+        """The finished run that differs from B in Prompt Decouple alone, of several that of the published weight."""
+        if self.b is None:
+            return None
+        own, named = reading.settings(self.b), sorted(self.runs, key=self._weighted)
+        twins = (name for name in named if own.is_twin(reading.settings(self.runs[name])))
+        return next(filter(None, map(self._graded, twins)), None)
+
+    def _weighted(self, name: str) -> tuple[bool, str]:
+        return reading.settings(self.runs[name]).pd_weight is not None, name
+
+    def _graded(self, name: str) -> Run | None:
+        """The run of this name if it is here, finished and graded by the judge."""
+        run = self.runs.get(name)
+        return run if run and reading.finished(run) and self.judge in reading.judges(run) else None
 
     @property
     def source(self) -> Source:
@@ -47,10 +74,26 @@ class View:
         return reading.pair(self.a, self.b, self.judge).rows
 
 
+def of_page(name: str) -> View | None:
+    """The view of a page: by the header, which is drawn, or by its defaults; None for a page about all data sets."""
+    match header_of(name):
+        case "shown":
+            view = draw()
+        case "defaults":
+            view = unseen()
+        case "none":
+            gate_all()
+            view = None
+    root = view.source.dataset.root if view else Path()
+    media.of_data_set(root, harmless=view is not None and reading.about(view.data).harmless)
+    return view
+
+
 def draw() -> View:
-    """Draw the header and keep what it says in the address."""
+    """Draw the header and keep what it says in the address; the reader agrees first to a data set that may disturb."""
     found = reading.all_runs()
-    data_sets = list(dict.fromkeys(["demo", *(reading.facts(run)["settings"].data for run in found.values())]))
+    data_sets = _data_sets(found)
+    _gate(state.get("data") if state.get("data") in data_sets else data_sets[0])
     with st.container(key="header", border=True, horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         data = state.select("Data set", data_sets, "data", resets=("a", "b", "judge", "item", "page"), width=120)
         split = state.select(
@@ -61,43 +104,90 @@ def draw() -> View:
             help="val is held out: no picture of it was trained on",
             width=100,
         )
-        runs = {
-            name: run
-            for name, run in found.items()
-            if reading.facts(run)["settings"].data == data and run.answers.exists()
-        }
+        runs = _answered(found, data)
         labels = reading.labels(runs)
         a, b = _default_pair(runs)
         pair = {"format_func": labels.get, "resets": ("judge",), "width": 190}
-        first = state.select("A: base", list(runs), "a", default=a, **pair)
-        second = state.select("B: run", list(runs), "b", default=b, **pair)
+        first = state.select("A: base, or another run", list(runs), "a", default=a, empty=True, **pair)
+        second = state.select("B: run", list(runs), "b", default=b, empty=True, **pair)
         judges = _common_judges(runs, first, second)
         judge = state.select("Judge", judges, "judge", help="Judges that graded both runs", width=110)
         view = View(data, split, runs.get(first), runs.get(second), judge, runs, labels)
         _say_n(view)
         _more()
     _say_other_data(view)
+    _say_unlike(view)
     state.put(data=data, split=split, a=first, b=second, judge=judge)
     return view
 
 
+def unseen() -> View:
+    """What the header would say if nobody had chosen anything but the data set: for a page without it."""
+    found = reading.all_runs()
+    data_sets = _data_sets(found)
+    data = state.get("data") if state.get("data") in data_sets else data_sets[0]
+    _gate(data)
+    runs = _answered(found, data)
+    a, b = _default_pair(runs)
+    judge = next(iter(_common_judges(runs, a, b)), None)
+    return View(data, SPLITS[0], runs.get(a or ""), runs.get(b or ""), judge, runs, reading.labels(runs))
+
+
+def gate_all() -> None:
+    """For a page that is about every data set: the reader agrees first where one of them may disturb."""
+    for data in _data_sets(reading.all_runs()):
+        _gate(data)
+    st.session_state["badge"] = None
+
+
+def _gate(data: str) -> None:
+    about = reading.about(data)
+    if not about.harmless:
+        consent.ask()
+    st.session_state["badge"] = about.badge
+
+
+def _data_sets(found: dict[str, Run]) -> list[str]:
+    return list(dict.fromkeys(["demo", *(reading.settings(run).data for run in found.values())]))
+
+
+def _answered(found: dict[str, Run], data: str) -> dict[str, Run]:
+    """The runs with answers on this data set."""
+    return {name: run for name, run in found.items() if reading.settings(run).data == data and run.answers.exists()}
+
+
+def title(text: str, *, data: str | None = None) -> None:
+    """The page's title, with what must be said of the data set's numbers beside it.
+
+    data: the data set that this page is about, where it is not the header's.
+    """
+    if data is not None:
+        st.session_state["badge"] = reading.about(data).badge
+    with st.container(key="title", horizontal=True, vertical_alignment="center"):
+        st.title(text, width="content")
+        if badge := st.session_state.get("badge"):
+            st.badge(escape_markdown(badge), icon=":material/toys:", color="violet")
+
+
 def _default_pair(runs: dict[str, Run]) -> tuple[str | None, str | None]:
-    """The base model, and the run that shows over-forgetting best: PO without PD where there is one."""
-    settings = {name: reading.facts(run)["settings"] for name, run in runs.items()}
-    bases = [name for name, config in settings.items() if not config.trains]
-    trained = sorted(
-        (name for name, config in settings.items() if config.trains),
-        key=lambda name: (settings[name].method != "po", settings[name].pd, settings[name].seed),
-    )
-    pairs = [(_base_of(settings[name], bases), name) for name in trained]
-    graded = (pair for pair in pairs if _common_judges(runs, *pair))
-    return next(graded, next(iter(pairs), (next(iter(bases), None), None)))
+    """The run that shows over-forgetting best, PO without PD where there is one, and the base model's run of it.
 
+    Only finished runs, those first that were asked most, have a twin with PD, and trained longest.
+    """
+    whole = {name: run for name, run in runs.items() if reading.finished(run)}
+    settings = {name: reading.settings(run) for name, run in whole.items()}
 
-def _base_of(config: RunConfig, bases: list[str]) -> str | None:
-    """The base run that answers the same questions, else any."""
-    own = config.base().run_name()
-    return own if own in bases else next(iter(bases), None)
+    def rank(name: str) -> tuple:
+        own = settings[name]
+        records = own.eval_records or math.inf
+        alone = not any(own.is_twin(other) for other in settings.values())
+        return -records, own.method != "po", own.pd, alone, -reading.steps(whole[name]), own.seed, name
+
+    trained = sorted((name for name, config in settings.items() if config.trains), key=rank)
+    pairs = ((settings[name].base().run_name(), name) for name in trained)
+    bases = (name for name, config in settings.items() if not config.trains)
+    graded = (pair for pair in pairs if pair[0] in whole and _common_judges(runs, *pair))
+    return next(graded, (next(bases, None), None))
 
 
 def _common_judges(runs: dict[str, Run], *names: str | None) -> list[str]:
@@ -126,13 +216,31 @@ def _say_other_data(view: View) -> None:
             )
 
 
+def _say_unlike(view: View) -> None:
+    """Where A and B differ in more than what they are compared for: in what, and the button that ends it."""
+    if view.a is None or view.b is None or view.a.name == view.b.name:
+        return
+    a, b = reading.settings(view.a), reading.settings(view.b)
+    wanted = b if a.trains else b.base()
+    unlike = {name: values for name, values in a.differences(wanted).items() if name not in COMPARED}
+    if not unlike:
+        return
+    words = "; ".join(f"{name}: {_value(of_a)} in A, {_value(of_b)} in B" for name, (of_a, of_b) in unlike.items())
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.warning(f"A and B are not alike. {escape_markdown(words)}.", icon=":material/difference:")
+    own = b.base().run_name()
+    if own in view.runs and own != view.a.name:
+        right.button("Take B's own base as A", on_click=state.put, kwargs={"a": own, "judge": None})
+
+
+def _value(value: object) -> str:
+    return {"None": "not set", "True": "on", "False": "off"}.get(str(value), str(value))
+
+
 def _more() -> None:
     with st.popover("Link"):
         st.caption("This view opens again at")
         st.code(st.context.url.split("?")[0] + _query() if st.context.url else _query(), language=None)
-        st.button(
-            "Hide all pictures (h)", key="key-hide-all", on_click=media.hide_all, icon=":material/visibility_off:"
-        )
         st.caption("Keys: **j** next · **k** previous · **r** reveal · **h** hide all")
 
 

@@ -1,4 +1,4 @@
-"""Keys of the app: j and k for next and previous, r to reveal, h to hide all.
+"""Keys of the app: j and k for next and previous, r to reveal, h to hide all; and the menu of a narrow window.
 
 Streamlit's own button shortcuts reserve r, so one listener presses the buttons with these keys of their own.
 """
@@ -21,6 +21,11 @@ if (!window.safeeraserKeys) {
     event.stopImmediatePropagation();
     button.click();
   }, true);
+  const fold = (times) => {  // a narrow window is the page's, not the menu's
+    const button = document.querySelector('[data-testid="stSidebarCollapseButton"] button');
+    if (button) button.click(); else if (times) setTimeout(fold, 100, times - 1);
+  };
+  if (window.innerWidth < 900) fold(50);
 }
 </script>"""
 

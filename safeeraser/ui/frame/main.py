@@ -5,8 +5,8 @@ import streamlit as st
 from safeeraser.assets import ASSETS
 from safeeraser.errors import SafeEraserError
 from safeeraser.runs.contents import DamagedError
-from safeeraser.ui.frame import consent, header, keys, reading, state, style
-from safeeraser.ui.frame.pages import PAGES, has_header, page
+from safeeraser.ui.frame import header, keys, media, reading, state, style
+from safeeraser.ui.frame.pages import PAGES, page
 from safeeraser.ui.frame.text import escape_markdown
 
 st.set_page_config(page_title="SafeEraser", page_icon=str(ASSETS / "logo.png"), layout="wide")
@@ -14,13 +14,14 @@ st.logo(str(ASSETS / "logo.svg"), icon_image=str(ASSETS / "logo.png"))
 style.apply()
 keys.listen()
 pages = {name: page(name) for name in PAGES}
-current = st.navigation(list(pages.values()), position="sidebar" if consent.given() else "hidden")
-consent.ask()
+current = st.navigation(list(pages.values()))
 name = next(name for name, candidate in pages.items() if candidate.title == current.title)
 state.restore(name)
 try:
-    if has_header(name):
-        st.session_state["view"] = header.draw()
+    view = header.of_page(name)
+    with st.sidebar:
+        media.controls()
+    st.session_state["view"] = view
     current.run()
 except SafeEraserError as error:  # a folder or file that cannot be used: the message says what to do
     if isinstance(error, DamagedError) and reading.leave_out(error):

@@ -43,8 +43,32 @@ def picture(path: Path | None, *, harmful: bool, category: str, where: str, widt
 
 
 def revealed(path: Path | None) -> bool:
-    """Whether the reader revealed this picture; an item without one has nothing to press, so nothing is hidden."""
-    return path is None or str(path) in st.session_state.get("revealed", set())
+    """Whether the reader revealed this picture, or the data set it is of says that it is harmless.
+
+    An item without a picture has nothing to press, so nothing is hidden.
+    """
+    return path is None or _harmless(path) or str(path) in st.session_state.get("revealed", set())
+
+
+def of_data_set(root: Path, *, harmless: bool) -> None:
+    """Say, for this run of the page, whether the pictures under this folder are harmless; no others are."""
+    st.session_state["harmless"] = str(root) if harmless else None
+
+
+def _harmless(path: Path) -> bool:
+    root = st.session_state.get("harmless")
+    return root is not None and not st.session_state.get("hiding") and path.is_relative_to(root)
+
+
+def controls() -> None:
+    """What hides pictures, for every page: the button that `h` presses, and the switch of a harmless data set."""
+    st.button("Hide all (h)", key="key-hide", on_click=hide_all, icon=":material/visibility_off:", width="stretch")
+    if st.session_state.get("harmless"):
+        st.toggle(
+            "Hide as for real data",
+            key="hiding",
+            help="This data set says that it is harmless, so nothing of it is hidden; the switch shows what hiding is",
+        )
 
 
 def reveal(path: Path) -> None:
@@ -53,6 +77,7 @@ def reveal(path: Path) -> None:
 
 def hide_all() -> None:
     st.session_state["revealed"] = set()
+    st.session_state["hiding"] = True
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -1,21 +1,24 @@
 """The pages of the app, in the order of the menu. A new page is one file in `pages/` and one line here."""
 
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
 from safeeraser.assets import ROOT
 
-# Name (and file): title, icon, and whether the shared header (data set, split, pair, judge) stands above it.
-PAGES: dict[str, tuple[str, str, bool]] = {
-    "home": ("Home", ":material/home:", True),
-    "browse": ("Browse", ":material/grid_view:", True),
-    "launch": ("Launch", ":material/rocket_launch:", False),
-    "runs": ("Runs", ":material/list_alt:", False),
-    "compare": ("Compare", ":material/compare:", True),
-    "metrics": ("Metrics", ":material/bar_chart:", True),
-    "over_forgetting": ("Over-forgetting", ":material/visibility:", True),
-    "judge_audit": ("Judge audit", ":material/gavel:", True),
+# Where a page's view (data set, split, pair of runs, judge) comes from: the header above it, defaults, or it has none.
+Header = Literal["shown", "defaults", "none"]
+
+# Name (and file): title, icon, header.
+PAGES: dict[str, tuple[str, str, Header]] = {
+    "home": ("Home", ":material/home:", "defaults"),
+    "browse": ("Browse", ":material/grid_view:", "shown"),
+    "launch": ("Launch", ":material/rocket_launch:", "none"),
+    "runs": ("Runs", ":material/list_alt:", "none"),
+    "compare": ("Compare", ":material/compare:", "shown"),
+    "metrics": ("Metrics", ":material/bar_chart:", "shown"),
+    "over_forgetting": ("Over-forgetting", ":material/visibility:", "shown"),
+    "judge_audit": ("Judge audit", ":material/gavel:", "shown"),
 }
 
 
@@ -25,5 +28,5 @@ def page(name: str) -> Any:
     return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=icon, default=name == "home")
 
 
-def has_header(name: str) -> bool:
+def header_of(name: str) -> Header:
     return PAGES[name][2]

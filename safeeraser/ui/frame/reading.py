@@ -1,6 +1,7 @@
 """What the pages read, kept as long as the files stay as they are. Filters are never cached, only reads."""
 
 import gc
+from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -9,10 +10,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from safeeraser import stages
+from safeeraser.config import RunConfig
+from safeeraser.data import source as data_source
+from safeeraser.data.records import About
 from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
+from safeeraser.demo import dataset
 from safeeraser.errors import SafeEraserError
-from safeeraser.files import stamp
+from safeeraser.files import count_lines, stamp
 from safeeraser.runs.contents import DamagedError
 from safeeraser.runs.folder import Run, every
 from safeeraser.runs.watching import ACTIVE, Job
@@ -31,7 +37,23 @@ def source(name: str) -> Source:
 
 def data_stamp(name: str) -> Any:
     """What changes when a data set's JSON files change; the demo world's never do."""
-    return None if name == "demo" else [(path.name, stamp(path)) for path in sorted(Path(name).glob("*.json"))]
+    return None if name == "demo" else tuple((path.name, stamp(path)) for path in sorted(Path(name).glob("*.json")))
+
+
+def about(name: str) -> About:
+    """What a data set says of itself; one that cannot be read has said nothing."""
+    if name == "demo" and not dataset.folder().is_dir():
+        with st.spinner("Drawing the demo world, once"):
+            dataset.ensure()
+    try:
+        return _about(name, data_stamp(name))
+    except SafeEraserError:
+        return About()
+
+
+@lru_cache(maxsize=64)
+def _about(name: str, stamp: Any) -> About:
+    return data_source.about(name)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the data set")
@@ -44,14 +66,40 @@ def _source(name: str, stamp: Any) -> Source:
 
 
 def all_runs() -> dict[str, Run]:
-    """Every run by name, the user's own before an example run of the same name; one that is broken is named instead."""
+    """Every run by name; one that is broken is named instead.
+
+    Of an example run and the user's own of the same name, the user's own once it is finished.
+    """
     found: dict[str, Run] = {}
     for run in every():
         if why := _damage(run):
             st.warning(f"A run is left out. {escape_markdown(why)}", icon=":material/broken_image:")
-        else:
-            found.setdefault(run.name, run)
+        elif run.name not in found or (run.ships and not finished(found[run.name])):
+            found[run.name] = run
     return found
+
+
+def finished(run: Run) -> bool:
+    """Whether all its questions are answered, graded and scored, and it is no dry run: only such a run is a default."""
+    return not run.is_dry and _done(str(run.folder), stamp(run.state_file), stamp(run.scores_file))
+
+
+def steps(run: Run) -> int:
+    """After how many optimizer steps the run stopped; 0 for a run that trained nothing here."""
+    return _steps(str(run.log), stamp(run.log))
+
+
+@lru_cache(maxsize=1024)
+def _steps(log: str, stamp: Any) -> int:
+    return count_lines(Path(log)) if stamp else 0
+
+
+@lru_cache(maxsize=1024)
+def _done(folder: str, state: Any, scores: Any) -> bool:
+    try:
+        return Run(Path(folder)).done
+    except SafeEraserError:
+        return False
 
 
 # What was found to be damaged, by the run's folder, with the stamps of its files then. A table is read only when a page
@@ -107,6 +155,10 @@ def _facts(folder: str, stamp: tuple[int, int] | None) -> dict[str, Any]:
     return run.facts | {"settings": run.config}
 
 
+def settings(run: Run) -> RunConfig:
+    return facts(run)["settings"]
+
+
 def scores(run: Run) -> ScoreRow | None:
     """The run's score row, None until it is scored and where it cannot be read, which is said."""
     try:
@@ -119,6 +171,19 @@ def scores(run: Run) -> ScoreRow | None:
 @st.cache_data(max_entries=1024, show_spinner=False)
 def _scores(folder: str, stamp: tuple[int, int] | None) -> ScoreRow | None:
     return Run(Path(folder)).scores
+
+
+def score_row(run: Run, judge: str, source: Source) -> ScoreRow:
+    """The run's score row by this judge, who graded it; a run's folder keeps the scores by its own judge only."""
+    saved = scores(run)
+    if saved is not None and saved["judge"] == judge:
+        return saved
+    return _scored(str(run.folder), judge, [stamp(path) for path in (run.answers, run.verdicts)], source)
+
+
+@st.cache_data(max_entries=64, show_spinner="Scoring the verdicts")
+def _scored(folder: str, judge: str, stamps: Any, _source: Source) -> ScoreRow:
+    return stages.score(at(folder), _source, judge)
 
 
 def answers(run: Run, judge: str) -> pd.DataFrame:
@@ -166,14 +231,22 @@ def _judges(folder: str, verdicts: Any) -> list[str]:
 
 def labels(found: dict[str, Run]) -> dict[str, str]:
     """What people call each run: method, PD, seed; with what tells it apart where two would be called the same."""
-    names = {name: _label(facts(run)) for name, run in found.items()}
-    doubled = {label for label in names.values() if list(names.values()).count(label) > 1}
-    return {name: f"{label} · {name}" if label in doubled else label for name, label in names.items()}
+    names = {name: _label(run) for name, run in found.items()}
+    apart = {name: settings(run).other_flags() for name, run in found.items()}
+    return _told_apart(_told_apart(names, apart), {name: name for name in names})
 
 
-def _label(facts: dict[str, Any]) -> str:
-    config = facts["settings"]
+def _told_apart(names: dict[str, str], more: dict[str, str]) -> dict[str, str]:
+    """The names, with more behind those that several runs share."""
+    times = Counter(names.values())
+    shared = {name for name, label in names.items() if times[label] > 1 and more[name]}
+    return {name: f"{label} · {more[name]}" if name in shared else label for name, label in names.items()}
+
+
+def _label(run: Run) -> str:
+    config = settings(run)
+    imported = " · imported" if facts(run)["imported"] else ""
+    state = " · dry run" if run.is_dry else "" if finished(run) else " · unfinished"
     if not config.trains:
-        return "Base model"
-    method = f"{config.method.upper()}{' + PD' if config.pd else ''}"
-    return f"{method} · seed {config.seed}{' · imported' if facts['imported'] else ''}"
+        return f"Base model{imported}{state}"
+    return f"{config.method.upper()}{' + PD' if config.pd else ''} · seed {config.seed}{imported}{state}"

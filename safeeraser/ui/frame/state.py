@@ -69,13 +69,20 @@ def select(
     name: str,
     *,
     default: str | None = None,
+    empty: bool = False,
     resets: Sequence[str] = (),
     widget: Callable[..., Any] = st.selectbox,
     **how: Any,
 ) -> Any:
-    """One of the options, by a select box or another widget that takes options. Warns of an address that names none."""
+    """One of the options, by a select box or another widget that takes options. Warns of an address that names none.
+
+    empty: without a default nothing is chosen, instead of the first.
+    """
     asked = get(name)
-    fallback = default if default in options else next(iter(options), None)
+    first = None if empty else next(iter(options), None)
+    fallback = default if default in options else first
+    if empty:
+        how = {"index": None, **how}
     if asked and asked not in options:
         said = escape_markdown(f"{asked!r} is not here any more, so {fallback!r} is shown.")
         st.warning(f"{label}: {said}")

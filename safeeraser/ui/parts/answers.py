@@ -4,7 +4,7 @@ A model's text is never rendered as Markdown or HTML: it could load pictures fro
 """
 
 from html import escape
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import streamlit as st
 
@@ -20,30 +20,42 @@ SETS = {
 HARMFUL_PICTURE = ("forget", "retain")
 
 Colour = Literal["red", "orange", "green", "violet", "gray"]
+
+
+class Look(NamedTuple):
+    """How an outcome looks: its colour, its icon and its words."""
+
+    colour: Colour
+    icon: str
+    words: str
+
+
 # Good or bad depends on the set: to refuse is right on a harmful picture and over-forgetting on a safe one.
-COLOURS: dict[tuple[str, str], Colour] = {
-    ("forget", "refuses"): "green",
-    ("forget", "harmful"): "red",
-    ("forget", "neither"): "orange",
-    ("decouple", "answers"): "green",
-    ("decouple", "refuses"): "red",
-    ("decouple", "gibberish"): "violet",
-    ("decouple", "off topic"): "orange",
+LOOKS: dict[tuple[str, str], Look] = {
+    ("forget", "refuses"): Look("green", "check", "refuses, as it should"),
+    ("forget", "harmful"): Look("red", "warning", "gives the harmful answer"),
+    ("forget", "neither"): Look("orange", "help", "neither refuses nor harms"),
+    ("decouple", "answers"): Look("green", "check", "answers, as it should"),
+    ("decouple", "refuses"): Look("red", "block", "over-forgotten: refuses"),
+    ("decouple", "gibberish"): Look("violet", "blur_on", "over-forgotten: gibberish"),
+    ("decouple", "off topic"): Look("orange", "shuffle", "over-forgotten: off topic"),
+    **{(name, "agrees"): Look("green", "check", "agrees with the stored answer") for name in ("retain", "general")},
+    **{(name, "differs"): Look("orange", "remove", "differs from the stored answer") for name in ("retain", "general")},
 }
-ICONS: dict[str, str] = {
-    "refuses": ":material/block:",
-    "harmful": ":material/warning:",
-    "answers": ":material/check:",
-    "agrees": ":material/check:",
-    "gibberish": ":material/blur_on:",
-    "unscored": ":material/help:",
-}
+
+
+# A judge's words that would read as praise of a harmful answer.
+REPLIES = {("forget", "correct"): "it is what the data set stores, word for word"}
+
+
+def look(outcome: str, set_name: str) -> Look:
+    return LOOKS.get((set_name, outcome), Look("gray", "help", outcome))
 
 
 def badge(outcome: str, set_name: str) -> None:
     """What the judge says an answer is, in words, colour and icon."""
-    colour = COLOURS.get((set_name, outcome), {"agrees": "green", "differs": "orange"}.get(outcome, "gray"))
-    st.badge(outcome, color=colour, icon=ICONS.get(outcome, ":material/remove:"))  # pyright: ignore
+    shown = look(outcome, set_name)
+    st.badge(shown.words, color=shown.colour, icon=f":material/{shown.icon}:")
 
 
 def harmful_text(outcome: str, set_name: str) -> bool:
@@ -63,25 +75,29 @@ def card(
 ) -> None:
     """One answer with its verdict. against: the answer whose words it is compared with, word by word."""
     badge(outcome, set_name)
-    show_unless(folded, text, against=against)
-    if reply and reply != outcome:
-        st.caption(f"Judge {as_code(judge)}: {escape_markdown(reply)}")
+    show_unless(folded, text, set_name, against=against)
+    words = REPLIES.get((set_name, reply), reply)
+    if words and words != outcome:
+        st.caption(f"Judge {as_code(judge)}: {escape_markdown(words)}")
 
 
-def show_unless(folded: bool, text: str, *, against: str | None = None) -> None:
+def show_unless(folded: bool, text: str, set_name: str | None = None, *, against: str | None = None) -> None:
     """The text, or where it was folded away: a folded text is not sent to the browser at all."""
     if folded:
         st.caption("Harmful text, folded away. Reveal the picture to read it.")
     else:
-        show(text, against=against)
+        show(text, set_name, against=against)
 
 
-def show(text: str, *, against: str | None = None, plain: bool = False) -> None:
-    """A model's answer or a stored text: plain, with its refusal phrase marked, or with what changed."""
-    if plain:
-        body = escape(text)
-    elif against is not None and against != text:
+def show(text: str, set_name: str | None = None, *, against: str | None = None) -> None:
+    """A model's answer or a stored text: with what changed, or where a refusal is wrong, with its phrase marked.
+
+    set_name: of the question; None for a text that is shown as it is.
+    """
+    if against is not None and against != text:
         body = "".join(_piece(kind, words) for words, kind in outcomes.differences(against, text))
+    elif set_name in (None, "forget"):  # nobody knows whether a refusal is wrong, or it is right
+        body = escape(text)
     else:
         body = _marked(text)
     st.html(f'<p class="answer">{body or "<i>(empty)</i>"}</p>')

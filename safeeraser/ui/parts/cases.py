@@ -14,8 +14,10 @@ from safeeraser.runs.folder import Run
 from safeeraser.score import outcomes
 from safeeraser.ui.frame import reading
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.frame.text import escape_markdown
+from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import answers, item
+
+PICTURE = 160  # pixels
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,6 @@ class Case:
 
     forget: VQA
     decouple: VQA
-
-
-def demo(data: str) -> bool:
-    return data == "demo"
 
 
 def drawn(
@@ -54,75 +52,103 @@ def drawn(
 
 
 def with_pd(run: Run) -> bool:
-    return reading.facts(run)["settings"].pd
+    return reading.settings(run).pd
 
 
 def variants(view: View) -> list[Run]:
-    """The base, and the header's run without and with PD where both were made with the same method and seed."""
-    if view.a is None or view.b is None or view.judge is None:
+    """The base, and the header's run and its twin, which differs from it in PD alone; without PD first."""
+    if view.base is None or view.b is None or view.judge is None:
         return []
-    config = reading.facts(view.b)["settings"]
-    if not config.trains:
-        return [view.a]
-    twins = [
-        run
-        for run in view.runs.values()
-        if (other := reading.facts(run)["settings"]).trains
-        and (other.method, other.seed, other.model) == (config.method, config.seed, config.model)
-        and other.pd != config.pd
-        and run.name != view.a.name
-        and view.judge in reading.judges(run)
-    ]
-    pair = sorted([view.b, *twins[:1]], key=lambda run: reading.facts(run)["settings"].pd)
-    return [view.a, *pair]
+    if not reading.settings(view.b).trains:
+        return [view.base]
+    pair = [view.b, *([view.twin] if view.twin else [])]
+    return [view.base, *sorted(pair, key=with_pd)]
 
 
 def draw(view: View, case: Case, runs: list[Run], *, where: str) -> None:
-    """One case: the question, then harmful and safe picture with every run's answer."""
-    with st.container(border=True, key=f"case-{where}"):
-        st.markdown(f"**“{escape_markdown(case.decouple.question)}”**")
-        for vqa, kind in (
-            (case.forget, "harmful picture: should refuse"),
-            (case.decouple, "safe picture: should answer"),
-        ):
-            cells = st.columns([1, *[2] * len(runs)])
-            with cells[0]:
-                hidden = item.draw_picture(vqa, where=f"{where}-{vqa.set}", width=130)
-                st.caption(f"{kind} ({escape_markdown(vqa.category)})" if vqa.set == "forget" else kind)
-            shown = item.columns(view, (vqa.id, 0), [run.name for run in runs])
-            for cell, column in zip(cells[1:], shown, strict=True):
-                with cell:
-                    st.caption(f"**{escape_markdown(column.title)}**")
+    """One case: the question, both pictures, and under one row of names what every run answers about each."""
+    kinds = ((case.forget, "Harmful picture", "should refuse"), (case.decouple, "Safe picture", "should answer"))
+    with st.container(border=True, key=f"case-{where}", gap="xsmall"):
+        hidden = {}
+        with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+            for vqa, kind, wanted in kinds:
+                with st.container(width=PICTURE, gap="xsmall"):
+                    hidden[vqa.set] = item.draw_picture(vqa, where=f"{where}-{vqa.set}", width=PICTURE)
+                    st.caption(f"**{kind}**, {wanted}")
+            with st.container(width="stretch"):
+                st.caption("The same question about both pictures")
+                st.markdown(f"**“{escape_markdown(case.decouple.question)}”**")
+        widths = [0.7, *[2] * len(runs)]
+        for cell, run in zip(st.columns(widths)[1:], runs, strict=True):
+            cell.markdown(f"**{escape_markdown(view.labels[run.name])}**")
+        for vqa, kind, _ in kinds:
+            cells = st.columns(widths)
+            cells[0].caption(kind)
+            for cell, column in zip(cells[1:], item.columns(view, (vqa.id, 0), runs), strict=True):
+                with cell, st.container(gap="xxsmall"):
                     answers.badge(column.outcome, vqa.set)
-                    answers.show_unless(hidden and answers.harmful_text(column.outcome, vqa.set), column.answer)
+                    folded = hidden[vqa.set] and answers.harmful_text(column.outcome, vqa.set)
+                    answers.show_unless(folded, column.answer, vqa.set)
 
 
-def counted(view: View, runs: list[Run]) -> pd.DataFrame:
-    """For every run: of how many safe pictures' questions how many it no longer answers, in numbers and percent."""
-    rows = []
+@dataclass(frozen=True)
+class Count:
+    """What a run does with both pictures of all cases: answers by outcome, and those that no verdict decides."""
+
+    run: Run
+    harmful: dict[str, int]
+    safe: dict[str, int]
+    unscored: int
+
+    @property
+    def refused(self) -> tuple[int, int]:
+        """Of how many questions about harmful pictures how many are refused, the other way round."""
+        return self.harmful.get("refuses", 0), sum(self.harmful.values())
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """How many questions about safe pictures are not answered any more, and of how many."""
+        return sum(self.safe.values()) - self.safe.get("answers", 0), sum(self.safe.values())
+
+    @property
+    def does(self) -> str:
+        """What the run does where it does not answer: the word for all of it."""
+        return "refuses" if self.safe.get("refuses", 0) == self.lost[0] else "no longer answers"
+
+
+def counted(view: View, runs: list[Run]) -> list[Count]:
+    """For every run, all its answers about harmful and safe pictures of the split, by outcome."""
+    found = []
     for run in runs:
-        frame = reading.answers(run, view.judge or "")
-        asked = frame[(frame["split"] == view.split) & (frame["set"] == "decouple")]
-        scored = asked[asked["outcome"] != outcomes.UNSCORED]
-        lost = int((scored["outcome"] != "answers").sum())
-        harmful = frame[(frame["split"] == view.split) & (frame["set"] == "forget")]
-        judged = harmful[harmful["outcome"] != outcomes.UNSCORED]
-        refused = int((judged["outcome"] == "refuses").sum())
-        rows.append(
-            {
-                "run": view.labels[run.name],
-                "harmful pictures: refused": _of(refused, len(judged)),
-                "safe pictures: not answered": _of(lost, len(scored)),
-                "unscored": len(asked) - len(scored) + len(harmful) - len(judged),
-            }
-        )
-    return pd.DataFrame(rows)
+        rows = reading.answers(run, view.judge or "")
+        rows = rows[rows["split"] == view.split]
+        kinds = {name: rows.loc[rows["set"] == name, "outcome"].value_counts() for name in ("forget", "decouple")}
+        unscored = sum(int(counts.get(outcomes.UNSCORED, 0)) for counts in kinds.values())
+        scored = {
+            name: {str(word): int(n) for word, n in counts.items() if word != outcomes.UNSCORED}
+            for name, counts in kinds.items()
+        }
+        found.append(Count(run, scored["forget"], scored["decouple"], unscored))
+    return found
 
 
 def draw_counted(view: View, runs: list[Run]) -> None:
-    """The table of `counted`; Streamlit reads the cells of this kind of table as Markdown."""
-    rows = counted(view, runs)
-    st.table(rows.assign(run=rows["run"].map(escape_markdown)).set_index("run"))
+    """The counts as a table; Streamlit reads the cells of this kind of table as Markdown."""
+    rows = [
+        {
+            "run": escape_markdown(view.labels[count.run.name]),
+            "harmful pictures: refused": _of(*count.refused),
+            "safe pictures: not answered": _of(*count.lost),
+            "unscored": count.unscored,
+        }
+        for count in counted(view, runs)
+    ]
+    st.table(pd.DataFrame(rows).set_index("run"))
+
+
+def names_of_runs(runs: list[Run]) -> str:
+    """The runs by their own names, in Markdown, with those that ship told apart."""
+    return ", ".join(f"{as_code(run.name)}{' (example)' if run.ships else ''}" for run in runs)
 
 
 def _of(count: int, n: int) -> str:

@@ -1,12 +1,14 @@
 """One question with the answers of several runs beside each other."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from safeeraser.data.records import VQA
+from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import media, reading
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import escape_markdown
@@ -24,14 +26,13 @@ class Column:
     reply: str
 
 
-def columns(view: View, key: tuple[str, int], names: list[str]) -> list[Column]:
-    """The runs' answers to one question, in the order of the names; a run that was not asked it is left out."""
+def columns(view: View, key: tuple[str, int], runs: Sequence[Run]) -> list[Column]:
+    """The runs' answers to one question, in their order; a run that was not asked it is left out."""
     found = []
-    for name in names:
-        row = reading.answer(view.runs[name], view.judge or "", key)
+    for run in runs:
+        row = reading.answer(run, view.judge or "", key)
         if row is not None:
-            title = f"{'A: ' if name == names[0] else ''}{view.labels[name]}"
-            found.append(Column(name, title, row["answer"], row["outcome"], row["reply"] or ""))
+            found.append(Column(run.name, view.labels[run.name], row["answer"], row["outcome"], row["reply"] or ""))
     return found
 
 

@@ -46,12 +46,12 @@ def draw(view: View, run: Run, item: VQA, *, hidden: bool) -> None:
     if hidden and item.set == "forget":
         st.caption("What a half-trained model says here may be harmful. Reveal the picture to read it.")
     else:
-        answers.show(texts[step])
+        answers.show(texts[step], item.set)
 
 
 def _before(view: View, item: VQA) -> dict[int, str]:
     """Step 0: the base model's answer, where A is the base model."""
-    if view.a is None or reading.facts(view.a)["settings"].trains:
+    if view.a is None or reading.settings(view.a).trains:
         return {}
     row = reading.answer(view.a, view.judge or "", (item.id, 0))
     return {0: row["answer"]} if row else {}

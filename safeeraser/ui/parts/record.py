@@ -41,14 +41,13 @@ def _pair(view: View, pair: VQA, hidden: bool) -> None:
     with st.expander(escape_markdown(pair.question)):
         st.caption("Stored answer")
         item.draw_stored(pair, hidden=hidden)
-        names = [run.name for run in (view.a, view.b) if run is not None]
-        shown = item.columns(view, (pair.id, 0), names)
+        shown = item.columns(view, (pair.id, 0), [run for run in (view.a, view.b) if run is not None])
         if not shown:
             st.caption("The runs were not asked this question: only forget questions of train are.")
             return
         for column in shown:
             st.caption(f"**{escape_markdown(column.title)}**")
             answers.badge(column.outcome, pair.set)
-            answers.show_unless(hidden and answers.harmful_text(column.outcome, pair.set), column.answer)
+            answers.show_unless(hidden and answers.harmful_text(column.outcome, pair.set), column.answer, pair.set)
         if st.button("Open in Compare", key=f"compare-{pair.id}", icon=":material/compare:"):
             state.go("compare", set=pair.set, item=pair.id)

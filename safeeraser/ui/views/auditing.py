@@ -202,7 +202,7 @@ def draw_answer(vqa: VQA, answer: str, *, hidden: bool, where: str) -> None:
     with st.container(border=True):
         st.caption("Answer")
         if not hidden:
-            answers.show(answer, plain=True)
+            answers.show(answer)
             return
         st.caption("May be harmful, so every answer about a harmful picture is folded until it is revealed.")
         st.button(

@@ -6,7 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from safeeraser.data.records import CATEGORIES
 from safeeraser.score import outcomes
-from safeeraser.ui.frame import media, state
+from safeeraser.ui.frame import state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import answers
@@ -132,7 +132,6 @@ def move(rows: pd.DataFrame) -> tuple[str, int] | None:
         _step("Next (j)", "key-next", keys, place + 1, ":material/chevron_right:")
         st.markdown(f"**{place + 1:,}** of {len(keys):,} answers")
         st.caption(as_code(keys[place].removesuffix("#0")))
-        st.button("Hide all (h)", key="key-hide", on_click=media.hide_all, icon=":material/visibility_off:")
     id, _, sample = keys[place].rpartition("#")
     return id, int(sample)
 

@@ -1,4 +1,6 @@
-"""What Home shows: one case, what is on this machine, and what is running."""
+"""What Home shows: the sentence in numbers, one case, what is on this machine, and what is running."""
+
+from html import escape
 
 import streamlit as st
 
@@ -9,23 +11,51 @@ from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import cases
+from safeeraser.ui.parts.cases import Count
 
 
-def one_case(view: View) -> None:
-    """A case drawn by seed, with the count beside it."""
+def over_forgetting(view: View) -> None:
+    """How many safe pictures are refused, in big numbers, and one case drawn by seed below them."""
     runs = cases.variants(view)
     if len(runs) < 2:
-        st.info("No unlearned run that the base's judge graded is chosen as B. Choose another, or launch one.")
+        st.info(
+            "No finished run that unlearned stands beside its base model here yet: launch one. Runs that are not "
+            "finished, and dry runs, do not count here."
+        )
         return
-    seed = state.number("Draw", "case", low=0, high=9999, default=0, help="Another seed draws another case", width=140)
+    counts = cases.counted(view, runs)
+    for cell, place in zip(st.columns(len(runs)), [*range(1, len(runs)), 0], strict=True):  # the base model comes last
+        cell.html(_number(view, counts[place]))
+    seed = int(text) if (text := state.get("case")).isdecimal() and len(text) < 5 else 0
     found, of = cases.drawn(view, runs, n=1, seed=seed)
     if not found:
-        st.info(f"No question of {view.split} was asked of both a harmful and a safe picture. Try the other split.")
+        st.info(f"No question of {view.split} was asked of both a harmful and a safe picture.")
         return
     cases.draw(view, found[0], runs, where="home")
-    judge = escape_markdown(str(view.judge))
-    st.caption(f"One of {of:,} cases of {view.split}, drawn by seed. All of them, counted (judge: {judge}):")
-    cases.draw_counted(view, runs)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Another case", on_click=state.put, kwargs={"case": seed + 1}, icon=":material/shuffle:", type="tertiary"
+        )
+        st.caption(
+            f"One of {of:,} cases of {view.split}, drawn by seed {seed}. Judge: {as_code(str(view.judge))}. "
+            f"Runs: {cases.names_of_runs(runs)}."
+        )
+
+
+def _number(view: View, count: Count) -> str:
+    """One run's share of the sentence, as HTML: what it does, to how many safe pictures, and how sure that is."""
+    settings, (lost, of) = reading.settings(count.run), count.lost
+    method = escape(settings.method.upper())
+    name = "The base model" if not settings.trains else f"{method} with Prompt Decouple" if settings.pd else method
+    score = reading.score_row(count.run, view.judge or "", view.source)["metrics"]["sarr"]
+    share = f"{lost / of:.0%}" if of else "not asked"
+    known = score["low"] is not None and score["high"] is not None
+    sure = f", 95 % interval {100 * score['low']:.0f}–{100 * score['high']:.0f} %" if known else ""  # pyright: ignore
+    kind = "wrong" if settings.trains and not settings.pd else "right"
+    return (
+        f'<p class="said {kind}">{name} {count.does}<br><b>{lost:,} of {of:,}</b> questions about safe pictures<br>'
+        f"<small>{share}{sure}</small></p>"
+    )
 
 
 def inventory(view: View) -> None:
@@ -38,7 +68,7 @@ def inventory(view: View) -> None:
     cells[3].metric(
         "Devices", f"{len(devices)}", help=escape_markdown(", ".join(f"{k}: {v}" for k, v in devices.items()))
     )
-    models = sorted({reading.facts(run)["settings"].model for run in view.runs.values()})
+    models = sorted({reading.settings(run).model for run in view.runs.values()})
     st.caption(
         f"Data set {as_code(view.data)}; models: {', '.join(map(as_code, models)) or 'none yet'}; "
         f"devices: {', '.join(f'{as_code(name)} ({escape_markdown(words)})' for name, words in devices.items())}."

@@ -15,7 +15,7 @@ from safeeraser.losses import METHODS
 from safeeraser.plan import measured
 from safeeraser.plan.measured import Estimate, Plan
 from safeeraser.runs import jobs
-from safeeraser.runs.folder import RunError, check_name
+from safeeraser.runs.folder import EXAMPLES, Run, RunError, check_name
 from safeeraser.runs.watching import ACTIVE, Job
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.text import escape_markdown
@@ -112,7 +112,16 @@ def _line(what: str, estimate: Estimate, words: Callable[[float], str]) -> str:
 
 
 def start(config: RunConfig, told: Plan, *, name: str | None, device: str | None) -> None:
-    """The button that launches. It may be pressed twice: the core starts one run, and what exists is only opened."""
+    """The button that launches. It may be pressed twice: the core starts one run, and what exists is only opened.
+
+    Where an example run has these settings, its answers can be opened instead.
+    """
+    example = Run(EXAMPLES / told.name)
+    if config == _settings(example) and told.status != "done":
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.info("An example run with these settings is finished and ships with the project.", width="stretch")
+            if st.button("Open its answers", icon=":material/compare:", key="open-example"):
+                state.go("compare", data=config.data, b=example.name if config.trains else None)
     label = "Launch" if told.status is None else "Continue this run"
     if told.status in (*ACTIVE, "done"):
         label = "Open this run"
@@ -123,6 +132,10 @@ def start(config: RunConfig, told: Plan, *, name: str | None, device: str | None
             refused(error)
         else:
             state.go("runs", run=launched)
+
+
+def _settings(run: Run) -> RunConfig | None:
+    return reading.settings(run) if run.config_file.exists() else None
 
 
 def dry_run(config: RunConfig, device: str | None) -> None:
@@ -148,7 +161,7 @@ def dry_run(config: RunConfig, device: str | None) -> None:
 
 
 def _dry(config: RunConfig) -> Job | None:
-    return next((job for job in jobs.every() if job.name == f"dry-{config.run_name()}"), None)
+    return next((job for job in jobs.every() if job.name == measured.dry_run_name(config)), None)
 
 
 def _show_dry(job: Job) -> None:

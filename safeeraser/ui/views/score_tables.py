@@ -64,7 +64,8 @@ def every_number(rows: Sequence[Row]) -> pd.DataFrame:
     """One line a run and metric, official and clean val: value, interval, n, unscored, and why there is no value."""
     lines = []
     for row, label in zip(ordered(rows), labels(ordered(rows)), strict=True):
-        facts = {name: row[name] for name in ("run", *tables.CONTEXT, "data_hash", "method", "pd", "seed")}
+        made = dict(zip(tables.CONTEXT, tables.context(row), strict=True))
+        facts = {"run": row["run"]} | made | {name: row[name] for name in ("data_hash", "method", "pd", "seed")}
         for val, group in (("official", "metrics"), ("clean", "metrics_clean_val")):
             for metric in row[group]:
                 value, *rest = numbers(metric, score_of(row, metric, clean=val == "clean")).items()

@@ -7,7 +7,6 @@ import streamlit as st
 
 from safeeraser import charts, stages
 from safeeraser.charts.words import labels, ordered, percent, score_of, wording, written
-from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
@@ -57,7 +56,7 @@ def best_known(view: View) -> list[str]:
     """The pair, and one run of each method without and with PD, as many as fit."""
 
     def place(name: str) -> tuple:
-        config = reading.facts(view.runs[name])["settings"]
+        config = reading.settings(view.runs[name])
         return method_place(config.method), config.pd and config.trains, config.seed, name
 
     firsts: dict[tuple, str] = {}
@@ -98,18 +97,9 @@ def _row(run: Run, view: View) -> Row | str:
     saved = reading.scores(run)
     if saved is None:
         return f"not scored yet; {as_code(f'safeeraser score {run.name}')}"
-    if saved["judge"] == judge:
-        return saved
-    if judge not in reading.judges(run):
+    if saved["judge"] != judge and judge not in reading.judges(run):
         return f"scored by {as_code(saved['judge'])}; {how_to_grade(run, judge)}"
-    # A run's folder keeps the scores by its own judge only.
-    stamps = [stamp(path) for path in (run.answers, run.verdicts)]
-    return _scored(str(run.folder), judge, stamps, view.source)
-
-
-@st.cache_data(max_entries=64, show_spinner="Scoring the verdicts")
-def _scored(folder: str, judge: str, stamps: Any, _source: Source) -> ScoreRow:
-    return stages.score(reading.at(folder), _source, judge)
+    return reading.score_row(run, judge, view.source)
 
 
 def how_to_grade(run: Run, judge: str) -> str:
@@ -231,7 +221,7 @@ def looks(view: View, names: Iterable[str]) -> tuple[dict[str, list[dict]], list
     found: dict[str, list[dict]] = {}
     without: list[str] = []
     for run in (view.runs[name] for name in names):
-        config = reading.facts(run)["settings"]
+        config = reading.settings(run)
         if not config.trains:
             continue
         base = run.base
