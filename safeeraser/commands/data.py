@@ -9,6 +9,7 @@ from safeeraser.commands import flags, running
 from safeeraser.commands.console import out, say
 from safeeraser.config import ConfigError
 from safeeraser.data import health, predictions
+from safeeraser.data.source import folder
 from safeeraser.runs.folder import RunError
 
 
@@ -21,7 +22,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "report on a data set; exit status 1 only if it cannot be used",
         "safeeraser data check path/to/SafeEraser --json",
     )
-    check.add_argument("folder", type=Path, help="a folder in the official SafeEraser layout")
+    check.add_argument("folder", help="'demo', or a folder in the official SafeEraser layout")
     flags.add_json(check, "the report")
     imported = flags.below(
         actions,
@@ -37,7 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    report = health.check(options.folder)
+    report = health.check(folder(options.folder))
     if options.json:
         print(json.dumps(report.as_dict(), indent=1))
     else:

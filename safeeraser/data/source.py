@@ -11,12 +11,17 @@ from safeeraser.demo import dataset as demo
 
 def load(name: str, *, track: Callable[[list], Iterator] = iter) -> Dataset:
     """The data set of this name ('demo') or folder; `track` wraps the demo world's first drawing in a progress bar."""
-    return official.load(demo.ensure(track), name="demo") if name == "demo" else official.load(Path(name))
+    return official.load(folder(name, track=track), name="demo" if name == "demo" else None)
+
+
+def folder(name: str, *, track: Callable[[list], Iterator] = iter) -> Path:
+    """Where the data set of this name ('demo') or folder is; `track` wraps the demo world's first drawing."""
+    return demo.ensure(track) if name == "demo" else Path(name)
 
 
 def about(name: str) -> About:
     """What the data set of this name or folder says of itself; read without its records."""
-    return official.about(demo.ensure() if name == "demo" else Path(name))
+    return official.about(folder(name))
 
 
 class Source:

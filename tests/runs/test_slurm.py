@@ -165,7 +165,8 @@ def test_a_job_whose_time_is_over_is_started_again_and_goes_on(folder: Path, con
     run = Run(jobs.root() / long.run_name())
     until(lambda: watching.state_of(run).get("step", 0) >= 5)
     before = watching.state_of(run)["pid"]
-    [work] = [p for p in psutil.Process().children(recursive=True) if "submitit.core._submit" in p.cmdline()]
+    alive = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    [work] = [p for p in alive if "submitit.core._submit" in p.cmdline()]
     for process in [work, *work.children(recursive=True)]:  # as Slurm does, to all of the job
         os.kill(process.pid, signal.SIGUSR2)
     until(lambda: done(long))

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from safeeraser.config import RunConfig
 from safeeraser.runs.folder import EXAMPLES, Run
+from safeeraser.score import labels
 from safeeraser.ui.frame import media
 from safeeraser.ui.frame.pages import PAGES
 from safeeraser.ui.frame.text import escape_markdown
@@ -209,6 +210,20 @@ def test_a_harmful_answer_is_folded_until_its_picture_is_revealed(open_page: Ope
     assert said not in html(app)
 
 
+def test_a_label_without_a_name_keeps_verdict_and_note(open_page: Open):
+    app = open_page("compare", set="decouple")
+    app.radio(key="verdict-0").set_value("No")
+    app.text_input(key="note-0").set_value("It refuses.")
+    next(button for button in app.button if button.label == "Save label").click().run()
+    assert "Enter your name" in app.error[0].value
+    app.text_input(key="who").set_value("Ann")
+    next(button for button in app.button if button.label == "Save label").click().run()
+    assert app.success[0].value == "Saved."
+    (label,) = labels.of_run(Run(EXAMPLES / BASE))
+    assert (label.who, label.verdict, label.note) == ("Ann", False, "It refuses.")
+    assert app.radio(key="verdict-1").value is None
+
+
 def test_blind_names_no_run_and_no_verdict(open_page: Open):
     app = open_page("compare", set="decouple", blind="1")
     assert "**Answer 1**" in words(app)
@@ -250,7 +265,7 @@ def test_the_health_panel_shows_what_missing_pictures_hide_as_unknown(tmp_path: 
         from safeeraser.data.source import Source
         from safeeraser.ui.views import browsing
 
-        browsing.draw_health(SimpleNamespace(source=Source(folder)), check(Path(folder)))  # pyright: ignore
+        browsing.draw_health(SimpleNamespace(source=Source(folder), data=folder), check(Path(folder)))  # pyright: ignore
 
     def counts() -> dict[str, tuple[str, str]]:
         app = AppTest.from_function(panel, kwargs={"folder": str(root)}).run()

@@ -171,6 +171,31 @@ def test_a_menu_link_keeps_the_pair(reader: Visit):
     assert "b=demo-po-pd-s0-44136f" in page.url
 
 
+def test_back_goes_back_one_step(reader: Visit):
+    page = reader.open("/", title=ADDRESSES["/"])
+    for name in ("Metrics", "Compare"):
+        page.get_by_role("link", name=name, exact=True).click()
+        settled(page, ADDRESSES[f"/{name.lower()}"])
+    for place in (2, 3):
+        page.keyboard.press("j")
+        page.get_by_text(f"{place} of 384 answers").wait_for()
+        still(page)
+    for place in (2, 1):
+        page.go_back()
+        page.get_by_text(f"{place} of 384 answers").wait_for()
+        still(page)
+    for path in ("/metrics", "/"):
+        page.go_back()
+        settled(page, ADDRESSES[path])
+
+
+def test_an_address_of_no_page_says_so(reader: Visit):
+    page = reader.page()
+    page.goto(f"{reader.server.url}/nopage")
+    settled(page, ADDRESSES["/"])
+    expect(page.get_by_role("dialog").get_by_text("Page not found")).to_be_visible()
+
+
 def test_the_responses_carry_the_security_headers(reader: Visit):
     page = reader.page()
     response = page.goto(reader.server.url)
@@ -223,6 +248,7 @@ def test_h_hides_what_is_revealed_on_every_page(guarded: Visit, path: str):
         page.get_by_label("Your name").press("Enter")
     hidden, shown = page.locator("img[alt$=', hidden']"), page.locator("img[alt^='harmful']:not([alt$=', hidden'])")
     hidden.first.wait_for()
+    page.locator("h1").click()  # a letter typed into a field is no key
     page.keyboard.press("r")
     shown.first.wait_for()
     still(page)

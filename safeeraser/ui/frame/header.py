@@ -114,10 +114,9 @@ def draw() -> View:
         judge = state.select("Judge", judges, "judge", help="Judges that graded both runs", width=110)
         view = View(data, split, runs.get(first), runs.get(second), judge, runs, labels)
         _say_n(view)
-        _more()
+        _more(view)
     _say_other_data(view)
     _say_unlike(view)
-    state.put(data=data, split=split, a=first, b=second, judge=judge)
     return view
 
 
@@ -237,12 +236,11 @@ def _value(value: object) -> str:
     return {"None": "not set", "True": "on", "False": "off"}.get(str(value), str(value))
 
 
-def _more() -> None:
+def _more(view: View) -> None:
     with st.popover("Link"):
         st.caption("This view opens again at")
-        st.code(st.context.url.split("?")[0] + _query() if st.context.url else _query(), language=None)
+        chosen = {"data": view.data, "split": view.split, "judge": view.judge}
+        runs = {"a": view.a and view.a.name, "b": view.b and view.b.name}
+        told = {name: value for name, value in (st.query_params.to_dict() | chosen | runs).items() if value}
+        st.code(f"{(st.context.url or '').split('?')[0]}?{urlencode(told)}", language=None)
         st.caption("Keys: **j** next · **k** previous · **r** reveal · **h** hide all")
-
-
-def _query() -> str:
-    return "?" + urlencode(st.query_params.to_dict())

@@ -1,7 +1,8 @@
 """What a view shows is its address: every widget that decides it writes a query parameter and reads it back.
 
-An address without parameters brings back what this session last saw on that page. Nothing is pickled, and whether a
-picture is revealed is never in an address.
+What nobody chose is not in the address, so that a page that opens adds one step to the browser's history; "Link" in the
+header has the address of all of it. An address without parameters, opened from another page, brings back what this
+session last saw on it. Nothing is pickled, and whether a picture is revealed is never in an address.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +18,9 @@ SHARED = ("data", "split", "a", "b", "judge")
 
 def restore(name: str) -> None:
     """Called by the frame before a page runs."""
+    came_from = st.session_state.get("page")
     st.session_state["page"] = name
-    if not st.query_params:
+    if not st.query_params and came_from != name:  # on the same page it is "Back", to the view without any choice
         st.query_params.update(st.session_state.get(f"view-{name}", {}) | st.session_state.get("shared", {}))
     _remember()
 
@@ -38,12 +40,15 @@ def get(name: str, default: str = "") -> str:
 
 
 def put(**values: Any) -> None:
-    """Set parameters of the address; None and "" remove one."""
-    for name, value in values.items():
-        if value in (None, ""):
-            st.query_params.pop(name, None)
-        elif st.query_params.get(name) != str(value):
-            st.query_params[name] = str(value)
+    """Set parameters of the address; None and "" remove one.
+
+    All at once: each change of the address is a step that the browser's "Back" goes back.
+    """
+    before = st.query_params.to_dict()
+    after = {name: value for name, value in before.items() if values.get(name, value) not in (None, "")}
+    after |= {name: str(value) for name, value in values.items() if value not in (None, "")}
+    if after != before:
+        st.query_params.from_dict(after)
     _remember()
 
 

@@ -34,14 +34,19 @@ def draw(view: View, item: VQA, sample: int, shown: list[Column]) -> None:
         check = st.selectbox("Question", CHECKS[item.set], format_func=QUESTIONS.__getitem__, key=f"check-{item.set}")
     if name is None or check is None:
         return
-    with st.form("label", border=False, clear_on_submit=True):
-        verdict = st.radio("Your verdict", list(VERDICTS), horizontal=True, index=None)
-        note = st.text_input("Note", max_chars=labels.LONGEST_NOTE)
+    saves = st.session_state.setdefault("label-saves", 0)  # a form of a new key is empty: only after it was saved
+    with st.form(f"label-{saves}", border=False):
+        verdict = st.radio("Your verdict", list(VERDICTS), horizontal=True, index=None, key=f"verdict-{saves}")
+        note = st.text_input("Note", max_chars=labels.LONGEST_NOTE, key=f"note-{saves}")
         saved = st.form_submit_button("Save label", icon=":material/edit_note:")
     column = next(column for column in shown if column.name == name)
-    if saved and verdict is None:
+    if st.session_state.pop("label-saved", False):
+        st.success("Saved.")
+    if saved and not person.strip():
+        st.error("Enter your name above: a label says whose it is. Your verdict and note are kept.")
+    elif saved and verdict is None:
         st.error("Choose a verdict: yes, no, or cannot tell.")
-    if saved and verdict is not None:
+    elif saved and verdict is not None:
         labels.add(
             Label(
                 who=person,
@@ -54,7 +59,8 @@ def draw(view: View, item: VQA, sample: int, shown: list[Column]) -> None:
                 note=note,
             )
         )
-        st.success("Saved.")
+        st.session_state.update({"label-saves": saves + 1, "label-saved": True})
+        st.rerun()
     _given(view, item, sample, column)
 
 

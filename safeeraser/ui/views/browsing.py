@@ -1,6 +1,7 @@
 """Browse: the records that pass the filters, as bars, grid or table, and one record with all its questions."""
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -267,4 +268,6 @@ def draw_health(view: View, report: HealthReport | None) -> None:
     st.table(pd.DataFrame(rows, index=whats, columns=["count", "of"]))
     for note in (*report.empty_categories, *report.notes)[:20]:
         st.caption(escape_markdown(note))
-    st.caption(f"The whole report: {as_code(f'safeeraser data check {data.root.name}')} on the command line.")
+    st.caption(
+        f"The whole report: {as_code(shlex.join(['safeeraser', 'data', 'check', view.data]))} on the command line."
+    )

@@ -53,7 +53,7 @@ def _number(view: View, count: Count) -> str:
     sure = f", 95 % interval {100 * score['low']:.0f}–{100 * score['high']:.0f} %" if known else ""  # pyright: ignore
     kind = "wrong" if settings.trains and not settings.pd else "right"
     return (
-        f'<p class="said {kind}">{name} {count.does}<br><b>{lost:,} of {of:,}</b> questions about safe pictures<br>'
+        f'<p class="said {kind}">{name} {count.does}<br><b>{lost:,} of {of:,}</b><br>questions about safe pictures<br>'
         f"<small>{share}{sure}</small></p>"
     )
 
