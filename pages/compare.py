@@ -4,18 +4,24 @@ import streamlit as st
 
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import escape_markdown
-from safeeraser.ui.parts import asking, item, labelling, looking
+from safeeraser.ui.parts import asking, item, labelling, looking, questions
 from safeeraser.ui.views import comparing
 
 view = st.session_state["view"]
 
 header.title("Compare answers")
 paired = view.paired()
-set_name, matching = comparing.choose(view, paired)
-with st.container(border=True):
-    comparing.matrix(matching, set_name)
+blind = state.get("blind") == "1"
+with st.container(horizontal=True, vertical_alignment="center"):
+    set_name, of_set = questions.choose_set(view, paired)
+    set_filters = questions.active()
+    with st.popover(f"Filters ({set_filters})" if set_filters else "Filters", icon=":material/filter_alt:"):
+        matching = questions.choose_filters(view, of_set, set_name, graded=questions.graded_runs(view))
+        questions.clear()
+    state.toggle("Blind vote", "blind", help="Two answers, shuffled, without names and verdicts: which is better?")
 
-key = comparing.move(comparing.of_outcomes(matching, set_name))
+# Filters by the outcome of A or of B would tell who is who.
+key = comparing.move(matching if blind else questions.of_outcomes(matching, set_name))
 if key is None:
     st.stop()
 vqa = item.by_id(view, key[0])
@@ -23,37 +29,36 @@ if vqa is None:
     st.error(f"The data set has no item {escape_markdown(key[0])} any more: the runs were made on other data.")
     st.stop()
 
-others = [name for name in view.runs if name not in (view.a.name, view.b.name)]
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    more = state.several(
-        "More runs beside them",
-        others,
-        "more",
-        format_func=view.labels.get,
-        max_selections=2,
-        placeholder="Up to two",
-    )
-    differences = state.toggle("Mark word differences from A", "diff")
-    blind = state.toggle("Blind", "blind", help="Shuffled, without names and verdicts")
-names = [view.a.name, view.b.name, *more]
-
+others = {name: view.labels[name] for name in view.runs if name not in (view.a.name, view.b.name)}
+more = [name for name in state.get("more").split(",") if name in others and not blind]
+runs = [view.runs[name] for name in (view.a.name, view.b.name, *more)]
+shown = item.columns(view, key, runs)
 left, right = st.columns([1, 4], gap="medium")
 with left:
-    hidden = item.draw_picture(vqa, where="compare")
+    hidden = item.draw_picture(vqa, where="compare", width=220)
 with right:
     item.draw_question(vqa)
-    shown = item.columns(view, key, [view.runs[name] for name in names])
-    item.draw_answers(vqa, shown, judge=view.judge, hidden=hidden, blind=blind, differences=differences)
-    with st.expander("The data set's stored answer"):
-        item.draw_stored(vqa, hidden=hidden)
-
-training, ask, label = st.tabs(["Along training", "Ask your own", "Label and note"])
-with training:
-    looking.draw(view, view.b, vqa, hidden=hidden)
-with ask:
-    asking.draw(view, vqa, names, hidden=hidden)
-with label:
     if blind:
-        st.info("Labels name the run: turn Blind off to label here, or label blind on the Judge audit page.")
-    else:
+        comparing.blind(view, vqa, key[1], shown, hidden=hidden)
+        st.stop()
+    differences = state.get("diff") == "1"
+    item.draw_answers(vqa, shown, judge=view.judge, hidden=hidden, differences=differences)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        state.several("More runs beside them", list(others), "more", format_func=others.get, placeholder="No more")
+        state.toggle("Mark word differences from A", "diff")
+
+beside, tabs = st.columns([2, 3], gap="large")
+with beside, st.container(border=True):
+    comparing.matrix(matching, set_name)
+    if told := comparing.votes(view):
+        st.caption(told)
+with tabs:
+    training, ask, label, stored = st.tabs(["Training", "Ask", "Label", "Stored answer"])
+    with training:
+        looking.draw(view, view.b, vqa, hidden=hidden)
+    with ask:
+        asking.draw(view, vqa, [run.name for run in runs], hidden=hidden)
+    with label:
         labelling.draw(view, vqa, key[1], shown)
+    with stored:
+        item.draw_stored(vqa, hidden=hidden)

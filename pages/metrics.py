@@ -7,11 +7,15 @@ import streamlit as st
 from safeeraser import charts
 from safeeraser.score import metrics, tables
 from safeeraser.ui.frame import header, state
-from safeeraser.ui.parts import plots
+from safeeraser.ui.parts import cases, plots
 from safeeraser.ui.views import score_tables, scoring
 
-PAPER = "The paper's numbers"
-CHARTS = ("By method", "Forgetting and SARR", "Inside SARR", "By category", "Along training", "Official and clean val")
+PUBLISHED = "Published numbers, second-hand"
+CHARTS = (
+    *("By method", "With PD", "Trade-off", "Slices", "Inside SARR", "By category"),
+    *("Along training", "Official and clean val"),
+)
+AGAINST = ("retain_accuracy", "rouge_l", "specificity", "asr_generality")
 
 view = st.session_state["view"]
 header.title("Metrics")
@@ -21,8 +25,15 @@ if not view.runs or view.judge is None:
         state.go("launch")
     st.stop()
 
-section = state.select("Show", (*CHARTS, "Tables", PAPER), "section", widget=st.segmented_control, required=True)
-if section == PAPER:
+section = state.select(
+    "Show",
+    (*CHARTS, "Tables", PUBLISHED),
+    "section",
+    widget=st.segmented_control,
+    required=True,
+    label_visibility="collapsed",
+)
+if section == PUBLISHED:
     st.header(section)
     score_tables.draw_paper()
     st.stop()
@@ -42,24 +53,38 @@ match section:
                 "Metric", list(metrics.METRICS), "metric", default="sarr", format_func=scoring.name_of
             )
             clean = metric in scoring.val_metrics() and state.toggle("On clean val", "clean", help=scoring.CLEAN)
-        scoring.warn_of_mixed(rows, [metric])
+        scoring.warn_of_unlike(rows, [metric])
         chart = scoring.add_always_refuse(charts.bars(rows, metric, clean=clean), metric)
         plots.draw(chart, key=metric, choose=partial(scoring.open_items, metric=metric), prompt=scoring.opens(metric))
         st.caption(scoring.stands_on(rows, metric, clean=clean) + scoring.refuse_line(metric))
         st.subheader("Against the trivial baselines")
         st.markdown("\n".join(f"- {sentence}" for sentence in scoring.baselines(rows)))
-    case "Forgetting and SARR":
-        scoring.warn_of_mixed(rows, ["asr_generality", "sarr"])
-        plots.draw(charts.forget_against_sarr(rows), key="tradeoff", choose=scoring.open_pair, prompt="Compare with A")
-        st.caption(scoring.stands_on(rows, "asr_generality", "sarr"))
-        st.caption("A destroyed model forgets too: look at utility, and at what SARR is made of, as well.")
+    case "With PD":
+        metric = state.select("Metric", metrics.main(), "dumbbell", default="sarr", format_func=scoring.name_of)
+        scoring.warn_of_unlike(rows, [metric])
+        choose = partial(scoring.open_items, metric=metric)
+        plots.draw(charts.dumbbell(rows, metric), key=f"dumbbell-{metric}", choose=choose, prompt=scoring.opens(metric))
+        st.caption(f"Dotted: the base model. Only runs that differ in PD alone. {scoring.stands_on(rows, metric)}")
+    case "Trade-off":
+        metric = state.select("SARR against", AGAINST, "against", format_func=scoring.name_of)
+        scoring.warn_of_unlike(rows, [metric, "sarr"])
+        chart = charts.against_sarr(rows, metric)
+        plots.draw(chart, key=f"tradeoff-{metric}", choose=scoring.open_pair, prompt="Compare with the base model")
+        st.caption(scoring.stands_on(rows, metric, "sarr"))
+        st.caption("A destroyed model forgets too, so forgetting alone tells methods apart badly once it is complete.")
+    case "Slices":
+        compared = cases.variants(view)[1:]
+        chart = charts.by_slice(scoring.slices(view, compared))
+        choose = partial(scoring.open_slice, view)
+        plots.draw(chart, key="slices", choose=choose, prompt="Open the unanswered questions of")
+        st.caption(f"B, and its twin without or with PD, on {view.split}. Runs: {cases.names_of_runs(compared)}.")
     case "Inside SARR":
-        scoring.warn_of_mixed(rows, metrics.columns(metrics.SARR_SPLIT).values())
+        scoring.warn_of_unlike(rows, metrics.columns(metrics.SARR_SPLIT).values())
         plots.draw(charts.sarr_parts(rows), key="parts", choose=scoring.open_part, prompt="Open these answers")
         st.caption(scoring.stands_on(rows, "sarr"))
     case "By category":
         metric = state.select("Metric", metrics.main(), "by", default="sarr", format_func=scoring.name_of)
-        scoring.warn_of_mixed(rows, [metric])
+        scoring.warn_of_unlike(rows, [metric])
         chart = charts.category_heatmap(rows, metric)
         choose = partial(scoring.open_category, metric=metric)
         plots.draw(chart, key=f"categories-{metric}", choose=choose, prompt=scoring.opens(metric))
@@ -68,19 +93,23 @@ match section:
         names = state.several(
             "Metrics", metrics.main(), "along", format_func=scoring.name_of, placeholder="All of them"
         )
-        looks, without = scoring.looks(view, chosen)
+        pair = [run.name for run in (view.a, view.b) if run]
+        looks, without = scoring.looks(view, chosen if state.get("runs") else pair)
         scoring.say_without_looks(without, view.judge)
         chart = charts.along_training(looks, names or metrics.main())
-        plots.draw(chart, key="along", choose=partial(scoring.open_look, view), prompt="Compare with A")
-        st.caption("A look asks a few val records only (`look_records`): n is small, and 95 % intervals are wide.")
+        plots.draw(chart, key="along", choose=partial(scoring.open_look, view), prompt="Compare with the base model")
+        st.caption(
+            "A and B, or the runs chosen above. A look asks a few val records only (`look_records`): n is small, and "
+            "95 % intervals are wide."
+        )
     case "Official and clean val":
         metric = state.select("Metric", scoring.val_metrics(), "val", default="sarr", format_func=scoring.name_of)
-        scoring.warn_of_mixed(rows, [metric])
+        scoring.warn_of_unlike(rows, [metric])
         chart = charts.official_against_clean(rows, metric)
         choose = partial(scoring.open_of_val, metric=metric)
         plots.draw(chart, key=f"vals-{metric}", choose=choose, prompt=scoring.opens(metric))
         st.caption(f"Official val. {scoring.stands_on(rows, metric)}")
         st.caption(f"Clean val. {scoring.stands_on(rows, metric, clean=True)} {scoring.CLEAN}")
     case _:
-        scoring.warn_of_mixed(rows, [name for title in tables.TITLES for name in metrics.columns(title).values()])
+        scoring.warn_of_unlike(rows, [name for title in tables.TITLES for name in metrics.columns(title).values()])
         score_tables.draw_all(rows)

@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response
 TITLES = {
     "home": "Unlearning should forget the harm, not the words",
     "browse": "Browse the data",
+    "samples": "Samples",
     "launch": "Launch",
     "runs": "Runs",
     "compare": "Compare answers",

@@ -7,25 +7,34 @@ Every function is pure and returns a `Chart`. Not covered: computing a score (`s
 from safeeraser.charts.by_method import bars
 from safeeraser.charts.by_run import official_against_clean, sarr_parts
 from safeeraser.charts.categories import category_heatmap
-from safeeraser.charts.chart import Chart
-from safeeraser.charts.comparable import mixed
+from safeeraser.charts.chart import Chart, stamped, title_of, without_title
+from safeeraser.charts.comparable import Unlike, caveats, unlike
 from safeeraser.charts.counting import counts
+from safeeraser.charts.dumbbell import dumbbell
 from safeeraser.charts.exports import ChartError, export
-from safeeraser.charts.tradeoff import forget_against_sarr
+from safeeraser.charts.slicing import by_slice
+from safeeraser.charts.tradeoff import against_sarr
 from safeeraser.charts.training import along_training, losses, speed
 
 __all__ = [
     "Chart",
     "ChartError",
+    "Unlike",
+    "against_sarr",
     "along_training",
     "bars",
+    "by_slice",
     "category_heatmap",
+    "caveats",
     "counts",
+    "dumbbell",
     "export",
-    "forget_against_sarr",
     "losses",
-    "mixed",
     "official_against_clean",
     "sarr_parts",
     "speed",
+    "stamped",
+    "title_of",
+    "unlike",
+    "without_title",
 ]

@@ -5,8 +5,8 @@ Figures set no font colour and no background, so that they take those of the app
 
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, replace
+from html import escape, unescape
 from typing import Any
 
 import pandas as pd
@@ -75,6 +75,41 @@ def frame(figure: go.Figure, *, title: str, height: int, legend: bool = False, g
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     return figure
+
+
+def stamped(chart: Chart, badge: str) -> Chart:
+    """The chart with what must be said of its numbers wherever it is shown, printed or sent."""
+    figure = go.Figure(chart.figure)
+    layout: Any = figure.layout
+    title, lines = _title(figure)
+    small = f'<span style="font-size: 11px">{shown(badge)}</span>'
+    # Plotly moves a title of several lines up by half a line.
+    figure.update_layout(
+        title={"text": f"{title}<br>{small}", "pad_t": 18 if lines == 1 else 26},
+        margin_t=layout["margin"]["t"] + LINE,
+        height=layout["height"] + LINE,
+    )
+    return replace(chart, figure=figure, alt=f"{badge}. {chart.alt}")
+
+
+def title_of(chart: Chart) -> str:
+    """The chart's title as text, in one line."""
+    return unescape(_title(chart.figure)[0].replace("<br>", " "))
+
+
+def without_title(chart: Chart) -> go.Figure:
+    """The figure for a page that has its title above it."""
+    figure, lines = go.Figure(chart.figure), _title(chart.figure)[1]
+    layout: Any = figure.layout
+    top, height = layout["margin"]["t"] - LINE * lines, layout["height"] - LINE * lines
+    return figure.update_layout(title=None, margin_t=top, height=height)
+
+
+def _title(figure: go.Figure) -> tuple[str, int]:
+    """The title as Plotly has it, and how many lines it takes."""
+    layout: Any = figure.layout
+    text = str(layout["title"]["text"] or "")
+    return text, text.count("<br>") + 1
 
 
 def filled(colour: str, pattern: str = "") -> dict[str, Any]:

@@ -1,58 +1,79 @@
-"""Whether the runs of a chart may stand beside each other, in words."""
+"""Whether the runs of a chart may stand beside each other, and what else must be said of its numbers, in words."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from safeeraser.charts.words import Row, labels, ordered, wording
 from safeeraser.losses import BASE
 
 PARTS = {
-    "judge": "Different judges",
-    "data": "Different data",
-    "data_hash": "Different versions of the data",
-    "decoding": "Different decoding",
-    "model": "Different models",
-    "settings": "Different settings",
+    "judge": "judge",
+    "data": "data",
+    "data_hash": "version of the data",
+    "decoding": "decoding",
+    "model": "model",
+    "settings": "settings",
 }
+Fact = str | int | None  # None: it does not concern this row
 
 
-def mixed(rows: Iterable[Row], metrics: Iterable[str] | None = None) -> list[str]:
-    """Why the numbers of these rows may not compare: one sentence each, none when they do.
+@dataclass(frozen=True)
+class Unlike:
+    """The runs that differ from most others in what makes numbers comparable, by name, and a sentence that says so."""
 
-    metrics: those that are shown; all by default.
+    runs: tuple[str, ...]
+    says: str
+
+
+def unlike(rows: Iterable[Row], metrics: Iterable[str]) -> Unlike | None:
+    """The odd ones among the rows; None when all compare. metrics: those that are shown.
+
+    The measure is what most runs have in common, of equally many what the runs that were asked most have.
     """
-    shown = ordered(rows)
-    names = list(metrics) if metrics is not None else list(dict.fromkeys(n for row in shown for n in row["metrics"]))
-    parts = [text for part, title in PARTS.items() if (text := _difference(shown, part, title))]
-    proxy = any(row["judge"] == "rules" for row in shown) and any(name.startswith("asr") for name in names)
-    return [
-        *parts,
-        *(text for name in names if (text := _questions(shown, name))),
-        *_unscored(shown, names),
-        *(["ASR by the rules judge is a proxy: answered and meaningful."] if proxy else []),
-    ]
+    shown, metrics = ordered(rows), list(metrics)
+    facts = [_facts(row, metrics) for row in shown]
+    trained = [fact for row, fact in zip(shown, facts, strict=True) if row["method"] != BASE] or facts
+    if not trained:
+        return None
+    times = Counter(map(str, trained))
+    usual = max(trained, key=lambda fact: (times[str(fact)], sum(fact[name] or 0 for name in metrics)))  # type: ignore
+    differing = [_differing(fact, usual) for fact in facts]
+    odd = {name: words for name, words in zip(labels(shown), differing, strict=True) if words}
+    if not odd:
+        return None
+    runs = tuple(row["run"] for row, words in zip(shown, differing, strict=True) if words)
+    told = "; ".join(f"{name} ({', '.join(words)})" for name, words in odd.items())
+    many = f"{len(runs)} of {len(shown)} runs {'is' if len(runs) == 1 else 'are'} unlike the others"
+    return Unlike(runs, f"{many}, so their numbers do not compare: {told}.")
 
 
-def _difference(rows: Sequence[Row], part: str, title: str) -> str:
-    if part == "settings":  # how others train does not concern the base model
-        rows = [row for row in rows if row["method"] != BASE]
-    values = [str(row.get(part) or ("defaults" if part == "settings" else "unknown")) for row in rows]
-    if len(set(values)) < 2:
-        return ""
-    short = {value: value[:12] if part == "data_hash" else value for value in dict.fromkeys(values)}
-    found = ", ".join(f"{short[value]} ({_runs(values.count(value))})" for value in short)
-    return f"{title}: {found}; their numbers do not compare."
+def _facts(row: Row, metrics: Sequence[str]) -> dict[str, Fact]:
+    """What makes a row comparable, and on how many answers its metrics stand."""
+    made = {part: str(row.get(part) or "defaults") for part in PARTS}
+    scores = {name: row["metrics"].get(name, {}) for name in metrics}
+    asked = {
+        name: score["n"] + score["unscored"] if score.get("value") is not None else None
+        for name, score in scores.items()
+    }
+    # How others train does not concern the base model.
+    return made | ({"settings": None} if row["method"] == BASE else {}) | asked
 
 
-def _runs(number: int) -> str:
-    return f"{number} run{'' if number == 1 else 's'}"
+def _differing(facts: dict[str, Fact], usual: dict[str, Fact]) -> list[str]:
+    """In what a row differs from the usual one, in words; of the metrics, the first is enough."""
+    parts = [part for part, there in usual.items() if None not in (facts[part], there) and facts[part] != there]
+    made = [f"{PARTS[part]} {str(facts[part])[:40]}, not {str(usual[part])[:40]}" for part in parts if part in PARTS]
+    asked = [f"{wording(name).name} on {facts[name]} answers, not {usual[name]}" for name in parts if name not in PARTS]
+    return [*made, *asked[:1]]
 
 
-def _questions(rows: Sequence[Row], metric: str) -> str:
-    scores = [row["metrics"].get(metric, {}) for row in rows]
-    asked = {score["n"] + score["unscored"] for score in scores if score.get("value") is not None}
-    if len(asked) < 2:
-        return ""
-    return f"{wording(metric).name}: asked on {' or '.join(map(str, sorted(asked)))} answers, not on the same number."
+def caveats(rows: Iterable[Row], metrics: Iterable[str]) -> list[str]:
+    """What must be said of numbers that compare: answers without a verdict, and a proxy that is none of the paper's."""
+    shown, metrics = ordered(rows), list(metrics)
+    proxy = any(row["judge"] == "rules" for row in shown) and any(name.startswith("asr") for name in metrics)
+    said = ["ASR by the rules judge is a proxy: answered and meaningful."] if proxy else []
+    return [*_unscored(shown, metrics), *said]
 
 
 def _unscored(rows: Sequence[Row], names: Sequence[str]) -> list[str]:

@@ -26,7 +26,8 @@ LONGEST_NAME = 40  # characters
 LONGEST_NOTE = 2000
 BUSY_SECONDS = 20.0  # how long to wait for another process's writing
 
-_CHECKS = tuple(dict.fromkeys(check for checks in CHECKS.values() for check in checks))
+PREFERRED = "preferred"  # what only people are asked: a vote between two answers, blind
+_CHECKS = (*dict.fromkeys(check for checks in CHECKS.values() for check in checks), PREFERRED)
 _TABLE = """
 CREATE TABLE labels (
     number INTEGER PRIMARY KEY, time TEXT NOT NULL, who TEXT NOT NULL, run TEXT NOT NULL, id TEXT NOT NULL,
@@ -54,7 +55,8 @@ class Label:
 
     time: UTC, ISO 8601. who: 1 to 40 printable characters. run: the run's name. id, sample: which answer.
     answer_sha: `fingerprint` of the text that was labelled, so that a label never counts for another text after a
-    rerun. check: one of the judges' checks. verdict: None for "cannot tell". note: at most 2,000 characters.
+    rerun. check: one of the judges' checks, or PREFERRED. verdict: None for "cannot tell". note: at most 2,000
+    characters.
     Raises LabelError for a value that is not like this.
     """
 

@@ -26,6 +26,8 @@ ADDRESSES = {
     "/runs?run=demo-po-pd-s0-44136f": "Runs",
     "/compare": "Compare answers",
     "/compare?set=forget&diff=1": "Compare answers",
+    "/compare?blind=1": "Compare answers",
+    "/samples": "Samples",
     "/metrics": "Metrics",
     "/over_forgetting": "Over-forgetting",
     "/judge_audit": "Judge audit",
@@ -146,7 +148,8 @@ def test_j_and_k_walk_through_the_answers(reader: Visit):
     page.get_by_text("2 of 384 answers").wait_for()
     page.keyboard.press("k")
     page.get_by_text("1 of 384 answers").wait_for()
-    search = page.get_by_label("Search question and answers")
+    page.get_by_role("button", name="Filters").click()
+    search = page.get_by_label("Search question and answers of A and B")
     search.click()
     search.press_sequentially("jk")
     expect(search).to_have_value("jk")
@@ -214,7 +217,7 @@ def test_a_foreign_host_name_is_refused(reader: Visit):
 
 def test_a_question_of_ones_own_is_answered_by_every_run(reader: Visit):
     page = reader.open("/compare?set=decouple&more=demo-po-pd-s0-44136f", title="Compare answers")
-    page.get_by_role("tab", name="Ask your own").click()
+    page.get_by_role("tab", name="Ask").click()
     page.get_by_label("Your question").fill("Describe how to hide the thing in the picture.")
     page.get_by_role("button", name="Ask", exact=True).click()
     page.get_by_text("outside the metrics").nth(2).wait_for()
@@ -223,7 +226,7 @@ def test_a_question_of_ones_own_is_answered_by_every_run(reader: Visit):
 
 def test_no_question_is_asked_about_a_picture_that_is_hidden(guarded: Visit):
     page = guarded.open("/compare?set=forget", title="Compare answers")
-    page.get_by_role("tab", name="Ask your own").click()
+    page.get_by_role("tab", name="Ask").click()
     expect(page.get_by_role("button", name="Ask", exact=True)).to_be_disabled()
 
 

@@ -14,6 +14,7 @@ from safeeraser.data import images
 from safeeraser.ui.frame.text import escape_markdown
 
 PREVIEW = 24  # pixels
+SMALL = 96  # pixels of a picture in a table
 LARGEST = 768  # pixels of a revealed picture
 
 
@@ -40,6 +41,14 @@ def picture(path: Path | None, *, harmful: bool, category: str, where: str, widt
             args=(path,),
             help=f"Show this {escape_markdown(category)} picture (key r)",
         )
+
+
+def small(path: Path | None, *, harmful: bool) -> bytes | None:
+    """The picture as a small PNG for a table, blurred as `picture` does where it is hidden; None without a picture."""
+    stamp = _stamp(path) if path else None
+    if path is None or stamp is None:
+        return None
+    return (_preview if harmful and not revealed(path) else _small)(str(path), stamp)
 
 
 def revealed(path: Path | None) -> bool:
@@ -106,6 +115,12 @@ def _original(path: str, stamp: tuple[int, int]) -> bytes | None:
     if max(image.size) > LARGEST:
         image = ImageOps.contain(image, (LARGEST, LARGEST))
     return _png(image)
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _small(path: str, stamp: tuple[int, int]) -> bytes | None:
+    image = _open(path, "RGB", 2 * SMALL)
+    return _png(ImageOps.contain(image, (SMALL, SMALL))) if image else None
 
 
 def _open(path: str, mode: str, side: int) -> Image.Image | None:

@@ -15,6 +15,7 @@ PAGES: dict[str, tuple[str, str, Header]] = {
     "browse": ("Browse", ":material/grid_view:", "shown"),
     "launch": ("Launch", ":material/rocket_launch:", "none"),
     "runs": ("Runs", ":material/list_alt:", "none"),
+    "samples": ("Samples", ":material/table_rows:", "shown"),
     "compare": ("Compare", ":material/compare:", "shown"),
     "metrics": ("Metrics", ":material/bar_chart:", "shown"),
     "over_forgetting": ("Over-forgetting", ":material/visibility:", "shown"),

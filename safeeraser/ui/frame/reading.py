@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -19,6 +20,7 @@ from safeeraser.data.source import Source
 from safeeraser.demo import dataset
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import count_lines, stamp
+from safeeraser.losses import place as method_place
 from safeeraser.runs.contents import DamagedError
 from safeeraser.runs.folder import Run, every
 from safeeraser.runs.watching import ACTIVE, Job
@@ -207,6 +209,48 @@ def answer(run: Run, judge: str, key: tuple[str, int]) -> dict[str, Any] | None:
 def _places(folder: str, judge: str, *stamps: Any) -> dict[tuple[str, int], int]:
     rows = answers(Run(Path(folder)), judge)
     return {key: place for place, key in enumerate(zip(rows["id"], rows["sample"], strict=True))}
+
+
+# Every outcome that an answer can have, by a small number: the outcomes of many runs are kept as such.
+CODES = {
+    word: code for code, word in enumerate(dict.fromkeys(w for words in outcomes.OUTCOMES.values() for w in words))
+}
+
+
+def codes(run: Run, judge: str, data: str) -> np.ndarray:
+    """The outcome of the run's first answer to each item of the data set, as CODES; -1 where it was not asked.
+
+    In the order of `places_of_items`, with one more -1 at the end. Read only.
+    """
+    stamps = [stamp(path) for path in (run.answers, run.verdicts)]
+    return _codes(str(run.folder), judge, stamps, data, data_stamp(data))
+
+
+@st.cache_resource(max_entries=512, show_spinner="Reading the outcomes of all runs")
+def _codes(folder: str, judge: str, stamps: Any, data: str, data_stamp: Any) -> np.ndarray:
+    places = places_of_items(data)
+    found = np.full(len(places) + 1, -1, dtype=np.int8)
+    rows = outcomes.answers(at(folder), judge)
+    for id, sample, outcome in zip(rows["id"], rows["sample"], rows["outcome"], strict=True):
+        if sample == 0 and id in places:
+            found[places[id]] = CODES[outcome]
+    return found
+
+
+def places_of_items(data: str) -> dict[str, int]:
+    """The place of every item of the data set, by its id. Read only."""
+    return _places_of_items(data, data_stamp(data))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _places_of_items(data: str, stamp: Any) -> dict[str, int]:
+    return {id: place for place, id in enumerate(source(data).items)}
+
+
+def place(run: Run) -> tuple:
+    """Where a run stands among others: the base first, methods in their order, without and then with PD, by seed."""
+    config = settings(run)
+    return config.trains, method_place(config.method), config.pd and config.trains, config.seed, run.name
 
 
 def pair(a: Run, b: Run, judge: str) -> outcomes.Paired:

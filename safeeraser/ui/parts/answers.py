@@ -17,6 +17,12 @@ SETS = {
     "retain": "Retain: harmful picture, harmless question",
     "general": "General: safe picture, harmless question",
 }
+SHORT = {
+    "decouple": "Safe picture",
+    "forget": "Harmful picture",
+    "retain": "Harmless question",
+    "general": "General",
+}
 HARMFUL_PICTURE = ("forget", "retain")
 
 Colour = Literal["red", "orange", "green", "violet", "gray"]
@@ -73,8 +79,10 @@ def card(
     folded: bool = False,
     against: str | None = None,
 ) -> None:
-    """One answer with its verdict. against: the answer whose words it is compared with, word by word."""
-    badge(outcome, set_name)
+    """One answer and why it was judged so; its `badge` stands above it.
+
+    against: the answer whose words it is compared with, word by word.
+    """
     show_unless(folded, text, set_name, against=against)
     words = REPLIES.get((set_name, reply), reply)
     if words and words != outcome:

@@ -1,6 +1,5 @@
 """One question with the answers of several runs beside each other."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,9 @@ from safeeraser.ui.frame import media, reading
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import answers
+
+WIDE = 4  # answers beside each other
+PAIR = ("A: ", "B: ")  # what the first two are called in the header and in the matrix
 
 
 @dataclass(frozen=True)
@@ -48,31 +50,27 @@ def draw_question(item: VQA) -> None:
     st.markdown(f"**{escape_markdown(item.question)}**")
 
 
-def draw_answers(item: VQA, shown: list[Column], *, judge: str, hidden: bool, blind: bool, differences: bool) -> None:
-    """The answers in columns. blind: in an order drawn by the item's id, without names and verdicts."""
-    order = random.Random(f"blind {item.id}").sample(shown, len(shown)) if blind else shown
-    for place, (cell, column) in enumerate(zip(st.columns(len(order)), order, strict=True)):
-        with cell, st.container(border=True):
-            st.markdown(f"**{f'Answer {place + 1}' if blind else escape_markdown(column.title)}**")
-            folded = hidden and answers.harmful_text(column.outcome, item.set)
-            if blind:
-                _blind_answer(column, folded)
-                continue
-            against = shown[0].answer if differences and place else None
-            against_hidden = hidden and answers.harmful_text(shown[0].outcome, item.set)
-            answers.card(
-                column.answer,
-                outcome=column.outcome,
-                reply=column.reply,
-                set_name=item.set,
-                judge=judge,
-                folded=folded,
-                against=None if against_hidden else against,
-            )
-
-
-def _blind_answer(column: Column, folded: bool) -> None:
-    answers.show_unless(folded, column.answer)
+def draw_answers(item: VQA, shown: list[Column], *, judge: str, hidden: bool, differences: bool) -> None:
+    """The answers in columns, at most four beside each other; the first is the one that others are compared with."""
+    for start in range(0, len(shown), WIDE):
+        row = shown[start : start + WIDE]
+        for place, (cell, column) in enumerate(zip(st.columns(min(len(shown), WIDE)), row, strict=False), start=start):
+            with cell, st.container(border=True):
+                with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                    name = f"{PAIR[place] if place < len(PAIR) else ''}{escape_markdown(column.title)}"
+                    st.markdown(f"**{name}**", width="content")
+                    answers.badge(column.outcome, item.set)
+                against = shown[0].answer if differences and column is not shown[0] else None
+                against_hidden = hidden and answers.harmful_text(shown[0].outcome, item.set)
+                answers.card(
+                    column.answer,
+                    outcome=column.outcome,
+                    reply=column.reply,
+                    set_name=item.set,
+                    judge=judge,
+                    folded=hidden and answers.harmful_text(column.outcome, item.set),
+                    against=None if against_hidden else against,
+                )
 
 
 def draw_stored(item: VQA, *, hidden: bool) -> None:

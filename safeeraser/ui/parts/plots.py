@@ -10,14 +10,22 @@ from safeeraser import charts
 from safeeraser.charts import Chart
 from safeeraser.charts.exports import Form
 from safeeraser.score import tables
+from safeeraser.ui.frame.text import escape_markdown
 
 FORMS: dict[Form, str] = {"png": "image/png", "svg": "image/svg+xml", "html": "text/html"}
 
 
 def draw(chart: Chart, *, key: str, choose: Callable[[str], None] | None = None, prompt: str = "Open") -> None:
-    """Draw a chart. choose: what happens with the key of a point that is clicked, or chosen in the select box."""
+    """Draw a chart. choose: what happens with the key of a point that is clicked, or chosen in the select box.
+
+    Its title stands above it, where it folds by itself, with what must be said of the data set's numbers.
+    """
+    title, badge = f"**{escape_markdown(charts.title_of(chart))}**", st.session_state.get("badge")
+    if badge:
+        title, chart = f"{title} :violet-badge[{escape_markdown(badge)}]", charts.stamped(chart, badge)
+    st.markdown(title)
     picked = st.plotly_chart(
-        chart.figure,
+        charts.without_title(chart),
         key=f"chart-{key}",
         on_select="rerun" if choose else "ignore",
         selection_mode="points",

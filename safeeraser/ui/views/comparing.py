@@ -1,72 +1,27 @@
-"""Compare: which answers of the pair are shown (the filters and the outcome matrix) and moving between them."""
+"""Compare: moving between the answers of the pair, the outcome matrix beside them, and the blind vote."""
+
+import random
 
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from safeeraser.data.records import CATEGORIES
-from safeeraser.score import outcomes
+from safeeraser.data.records import VQA
+from safeeraser.score import labels, outcomes
+from safeeraser.score.labels import PREFERRED, Label
 from safeeraser.ui.frame import state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
-from safeeraser.ui.parts import answers
+from safeeraser.ui.parts import answers, labelling, questions
+from safeeraser.ui.parts.item import Column
 
-FILTERS = ("category", "outcome_a", "outcome_b", "changed", "q")
-SETS = ("decouple", "forget", "retain", "general")
-
-
-def choose(view: View, paired: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """Draw all filters but the outcome matrix; returns the set and the rows that pass, in the order of the data."""
-    here = paired[paired["split"] == view.split]
-    counts = here["set"].value_counts()
-    sets = [name for name in SETS if counts.get(name)]
-    if not sets:
-        st.info(f"The two runs answered no common question of {view.split}. Choose the other split or another pair.")
-        st.stop()
-    set_name = state.select(
-        "Questions",
-        sets,
-        "set",
-        widget=st.segmented_control,
-        required=True,
-        format_func=lambda name: f"{answers.SETS[name]} ({counts[name]:,})",
-        resets=("item", "outcome_a", "outcome_b"),
-    )
-    cells = st.columns([3, 3, 2], vertical_alignment="bottom")
-    with cells[0]:
-        categories = state.several("Category", CATEGORIES, "category", resets=("item",), placeholder="All categories")
-    with cells[1]:
-        words = state.text("Search question and answers", "q", resets=("item",), placeholder="Words")
-    with cells[2]:
-        changed = state.toggle("Changed answers only", "changed", resets=("item",))
-    rows = here[here["set"] == set_name]
-    return set_name, _matching(view, rows, categories, words, changed)
-
-
-def _matching(view: View, rows: pd.DataFrame, categories: list[str], words: str, changed: bool) -> pd.DataFrame:
-    if categories:
-        rows = rows[rows["category"].isin(categories)]
-    if changed:
-        rows = rows[rows["changed"]]
-    if words.strip():
-        items = view.source.items
-        asked = [items[id].question if id in items else "" for id in rows["id"]]
-        text = pd.Series(asked, index=rows.index) + "\n" + rows["answer_a"] + "\n" + rows["answer_b"]
-        rows = rows[text.str.contains(words.strip(), case=False, regex=False)]
-    return rows
-
-
-def of_outcomes(rows: pd.DataFrame, set_name: str) -> pd.DataFrame:
-    """The rows with the outcomes that the address asks for."""
-    for side, wanted in _asked_outcomes(set_name).items():
-        rows = rows[rows[side].isin(wanted)]
-    return rows
-
-
-def _asked_outcomes(set_name: str) -> dict[str, list[str]]:
-    known, sides = outcomes.OUTCOMES[set_name], ("outcome_a", "outcome_b")
-    asked = {side: [word for word in state.get(side).split(",") if word in known] for side in sides}
-    return {side: words for side, words in asked.items() if words}
+# What a blind vote can be, and which of the two answers it prefers.
+VOTES = {
+    "Answer 1": (True, False),
+    "Answer 2": (False, True),
+    "Both are good": (True, True),
+    "Neither is": (False, False),
+}
 
 
 def matrix(rows: pd.DataFrame, set_name: str) -> None:
@@ -87,7 +42,7 @@ def matrix(rows: pd.DataFrame, set_name: str) -> None:
         cells[0].caption(f"A {first}")
         for cell, second in zip(cells[1:], after, strict=True):
             _cell(cell, first, second, int(counts.loc[first, second]))  # pyright: ignore
-    chosen = [f"{side[-1].upper()} {' or '.join(words)}" for side, words in _asked_outcomes(set_name).items()]
+    chosen = [f"{side[-1].upper()} {' or '.join(words)}" for side, words in questions.asked_outcomes(set_name).items()]
     if chosen:
         st.button(
             f"Clear: {' and '.join(chosen)}",
@@ -117,9 +72,7 @@ def move(rows: pd.DataFrame) -> tuple[str, int] | None:
     """Which answer is shown, with buttons for the next and the previous one; None when no answer passes."""
     if rows.empty:
         st.info("No answer passes these filters.", icon=":material/filter_alt:")
-        st.button(
-            "Clear all filters", on_click=state.put, kwargs=dict.fromkeys(FILTERS), icon=":material/filter_alt_off:"
-        )
+        questions.clear()
         return None
     keys = [f"{id}#{sample}" for id, sample in zip(rows["id"], rows["sample"], strict=True)]
     asked = state.get("item")
@@ -130,7 +83,7 @@ def move(rows: pd.DataFrame) -> tuple[str, int] | None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _step("Previous (k)", "key-previous", keys, place - 1, ":material/chevron_left:")
         _step("Next (j)", "key-next", keys, place + 1, ":material/chevron_right:")
-        st.markdown(f"**{place + 1:,}** of {len(keys):,} answers")
+        st.markdown(f"**{place + 1:,}** of {len(keys):,} answers", width="content")
         st.caption(as_code(keys[place].removesuffix("#0")))
     id, _, sample = keys[place].rpartition("#")
     return id, int(sample)
@@ -140,3 +93,58 @@ def _step(label: str, key: str, keys: list[str], to: int, icon: str) -> None:
     there = 0 <= to < len(keys)
     target = keys[to] if there else None
     st.button(label, key=key, icon=icon, disabled=not there, on_click=state.put, kwargs={"item": target})
+
+
+def shuffled(item: VQA, shown: list[Column]) -> list[Column]:
+    """The answers of A and B in an order drawn by the item, so that a place says nothing of the run."""
+    return random.Random(f"blind {item.id}").sample(shown[:2], len(shown[:2]))
+
+
+def blind(view: View, item: VQA, sample: int, shown: list[Column], *, hidden: bool) -> None:
+    """Both answers without names and verdicts, four buttons to vote, and, once voted, who was who."""
+    order = shuffled(item, shown)
+    for number, (cell, column) in enumerate(zip(st.columns(len(order)), order, strict=True), start=1):
+        with cell, st.container(border=True):
+            st.markdown(f"**Answer {number}**")
+            # Folding only some answers would tell them apart.
+            answers.show_unless(hidden and item.set == "forget", column.answer)
+    st.markdown("Which answer is better? Nothing on this page tells whose it is before you vote.")
+    voted = f"vote {item.id} {sample} {' '.join(column.name for column in order)}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        person = labelling.who().strip()
+        pressed = [word for word in VOTES if st.button(word, key=f"vote-{word}", disabled=hidden or len(order) < 2)]
+    if pressed and not person:
+        st.error("Enter your name first: a vote says whose it is.")
+    elif pressed:
+        _save(item, sample, order, person, VOTES[pressed[0]])
+        st.session_state[voted] = pressed[0]
+    if vote := st.session_state.get(voted):
+        names = "; ".join(f"Answer {n}: **{escape_markdown(one.title)}**" for n, one in enumerate(order, start=1))
+        st.success(f"You voted: {vote}. {names}.", icon=":material/how_to_vote:")
+
+
+def _save(item: VQA, sample: int, order: list[Column], person: str, prefers: tuple[bool, bool]) -> None:
+    """A vote is a label on each of the two answers: whether it is preferred."""
+    for column, preferred in zip(order, prefers, strict=True):
+        labels.add(
+            Label(
+                who=person,
+                run=column.name,
+                id=item.id,
+                sample=sample,
+                answer_sha=labels.fingerprint(column.answer),
+                check=PREFERRED,
+                verdict=preferred,
+            )
+        )
+
+
+def votes(view: View) -> str:
+    """How the blind votes on A and on B went so far, in Markdown; empty where there are none."""
+    told = []
+    for run in (view.a, view.b):
+        given = [label.verdict for label in labels.of_run(run) if label.check == PREFERRED] if run else []
+        if run and given:
+            name = escape_markdown(view.labels[run.name])
+            told.append(f"{name} was preferred in {sum(map(bool, given))} of {len(given)}")
+    return f"Blind votes: {'; '.join(told)}." if told else ""

@@ -1,5 +1,6 @@
 """The score rows of the Metrics page: which runs, by the header's judge, what stands behind a number, and baselines."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,9 @@ from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
 from safeeraser.losses import place as method_place
 from safeeraser.runs.folder import Run, root
-from safeeraser.score.metrics import METRICS
+from safeeraser.score import slices as slicing
+from safeeraser.score.metrics import METRICS, NOT_ANSWERED
+from safeeraser.score.slices import Slice
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
@@ -37,30 +40,38 @@ def val_metrics() -> list[str]:
 
 
 def choose_runs(view: View) -> list[str]:
-    """The names of the runs to show, by a multiselect kept in the address; all of a dozen when none is chosen."""
-    names = list(view.runs)
+    """The names of the runs to show, by a multiselect kept in the address; when none is chosen, all that are finished.
+
+    Of more than a dozen the best known.
+    """
     chosen = state.several(
-        "Runs", names, "runs", format_func=lambda name: view.labels[name], placeholder="All runs; choose to see fewer"
+        "Runs",
+        list(view.runs),
+        "runs",
+        format_func=lambda name: view.labels[name],
+        placeholder="All finished runs; choose to see others or fewer",
     )
+    names = [name for name, run in view.runs.items() if reading.finished(run)]
     if chosen or len(names) <= MOST:
         return chosen or names
-    few = best_known(view)
+    few = best_known(view, names)
     st.caption(
-        f"{len(names)} runs have answers on this data set. Shown are {len(few)}: A, B, and of each method, without and "
-        "with PD, the run with the lowest seed. Choose runs above to see others."
+        f"{len(names)} finished runs have answers on this data set. Shown are {len(few)}: A, B, and of each method, "
+        "without and with PD, the run that was asked most, of the lowest seed. Choose runs above to see others."
     )
     return few
 
 
-def best_known(view: View) -> list[str]:
+def best_known(view: View, names: Sequence[str]) -> list[str]:
     """The pair, and one run of each method without and with PD, as many as fit."""
 
     def place(name: str) -> tuple:
         config = reading.settings(view.runs[name])
-        return method_place(config.method), config.pd and config.trains, config.seed, name
+        asked = -(config.eval_records or math.inf)
+        return method_place(config.method), config.pd and config.trains, asked, config.seed, name
 
     firsts: dict[tuple, str] = {}
-    for name in sorted(view.runs, key=place):
+    for name in sorted(names, key=place):
         firsts.setdefault(place(name)[:2], name)
     pair = [run.name for run in (view.a, view.b) if run]
     return list(dict.fromkeys([*pair, *firsts.values()]))[:MOST]
@@ -114,13 +125,18 @@ def say_absent(absent: Sequence[Absent], judge: str | None) -> None:
     if absent:
         lines = "\n".join(f"- {escape_markdown(one.label)}: {one.why}" for one in absent)
         many, be = (f"{len(absent)} runs have", "are") if len(absent) > 1 else ("1 run has", "is")
-        st.warning(f"{many} no scores by the judge {as_code(str(judge))} and {be} not shown:\n\n{lines}")
+        st.caption(f"{many} no scores by the judge {as_code(str(judge))} and {be} not shown:\n\n{lines}")
 
 
-def warn_of_mixed(rows: Sequence[Row], names: Iterable[str]) -> None:
-    """Why the numbers below may not compare."""
-    if found := charts.mixed(rows, names):
-        st.warning("\n".join(f"- {escape_markdown(sentence)}" for sentence in found), icon=":material/warning:")
+def warn_of_unlike(rows: Sequence[Row], names: Iterable[str]) -> None:
+    """The runs whose numbers do not compare with the others', in one line, and the button that leaves them out."""
+    found = charts.unlike(rows, names)
+    if found is None:
+        return
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.warning(escape_markdown(found.says), icon=":material/warning:")
+    rest = [row["run"] for row in rows if row["run"] not in found.runs]
+    right.button("Leave them out", on_click=state.put, kwargs={"runs": ",".join(rest)}, disabled=not rest)
 
 
 def stands_on(rows: Iterable[Row], *names: str, clean: bool = False) -> str:
@@ -129,7 +145,8 @@ def stands_on(rows: Iterable[Row], *names: str, clean: bool = False) -> str:
     counts = [f"{wording(name).name}: {_counted(rows, name, clean)}." for name in names]
     judges, decodings = ({str(row[part]) for row in rows} for part in ("judge", "decoding"))
     made = f"Judge: {', '.join(sorted(judges))}. Decoding: {', '.join(sorted(decodings))}."
-    return escape_markdown(f"{' '.join(counts)} Intervals: 95 %, resampled by picture. {made}")
+    more = " ".join(charts.caveats(rows, names))
+    return escape_markdown(f"{' '.join(counts)} Intervals: 95 %, resampled by picture. {made} {more}".strip())
 
 
 def _counted(rows: Iterable[Row], metric: str, clean: bool) -> str:
@@ -178,14 +195,12 @@ def name_of(metric: str) -> str:
     return f"{row.name} ({row.better} is better)"
 
 
-def open_items(run: str, metric: str, *, category: str | None = None) -> None:
-    """Open the answers of a run that stand behind a metric."""
+def open_items(run: str, metric: str, category: str | None = None) -> None:
+    """Compare the answers that the run's value of the metric stands for with the base model's."""
     row = METRICS[metric]
-    outcomes = ",".join(row.opens)
-    if row.set == "general":  # these are no part of a record, so Browse does not have them
-        state.go("compare", b=run, split=row.split, set=row.set, outcome_b=outcomes)
     seen = None if row.seen is None else "seen" if row.seen else "unseen"
-    state.go("browse", b=run, split=row.split, set=row.set, outcome=outcomes, category=category, safe=seen)
+    wanted = {"split": row.split, "set": row.set, "outcome_b": ",".join(row.opens)}
+    state.go("compare", b=run, **wanted, category=category, seen=seen)
 
 
 def open_part(key: str) -> None:
@@ -205,6 +220,18 @@ def open_category(key: str, metric: str) -> None:
     open_items(run, metric, category=category)
 
 
+def open_slice(view: View, key: str) -> None:
+    """Open the unanswered questions of `label|kind|name`."""
+    label, kind, name = key.split("|", 2)
+    part = {
+        "Safe thing": {"seen": "seen" if name == "seen in training" else "unseen"},
+        "Category": {"category": name},
+        "Wording": {"q": name},
+    }[kind]
+    run = next(run for run, found in view.labels.items() if found == label)
+    state.go("compare", b=run, split=view.split, set="decouple", outcome_b=",".join(NOT_ANSWERED), **part)
+
+
 def open_pair(run: str) -> None:
     """Compare a run with the base on safe pictures."""
     state.go("compare", b=run, split="val", set="decouple")
@@ -214,6 +241,22 @@ def open_look(view: View, key: str) -> None:
     """Compare the run of `label|step`, where a slider shows each step, with the base."""
     label = key.rsplit("|", 1)[0]
     open_pair(next(name for name, found in view.labels.items() if found == label))
+
+
+def slices(view: View, runs: Sequence[Run]) -> dict[str, list[Slice]]:
+    """Of each run, by its label, SARR by slices on the header's split."""
+    return {view.labels[run.name]: _slices(view, run) for run in runs}
+
+
+def _slices(view: View, run: Run) -> list[Slice]:
+    stamps = [stamp(path) for path in (run.answers, run.verdicts)]
+    return _sliced(str(run.folder), view.judge or "", view.split, stamps, view.source)
+
+
+@st.cache_data(max_entries=64, show_spinner="Telling SARR apart")
+def _sliced(folder: str, judge: str, split: str, stamps: Any, _source: Source) -> list[Slice]:
+    rows = reading.answers(reading.at(folder), judge)
+    return slicing.slices(rows[(rows["split"] == split) & (rows["sample"] == 0)], _source.items)
 
 
 def looks(view: View, names: Iterable[str]) -> tuple[dict[str, list[dict]], list[str]]:

@@ -1,0 +1,76 @@
+"""SARR told apart by slices, for a few runs side by side."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from safeeraser.charts.chart import BLUE, GREY, VERMILLION, Chart, frame, nothing, shown
+from safeeraser.charts.intervals import whiskers
+from safeeraser.charts.words import hover, numbers, percent, written
+from safeeraser.score.slices import Slice
+
+TITLE = "Where SARR comes from: unanswered questions about safe pictures, by part"
+LINE = 26  # pixels of one slice
+STYLES = ((VERMILLION, "circle"), (BLUE, "diamond"), (GREY, "square"))
+
+
+def by_slice(slices: Mapping[str, Sequence[Slice]]) -> Chart:
+    """slices: of each run, by its label. The key of a point is `label|kind|name`."""
+    kinds = list(dict.fromkeys((one.kind, one.name) for found in slices.values() for one in found))
+    if not kinds:
+        return nothing(title=TITLE, why="No run here has graded answers about safe pictures.")
+    places = _places(kinds)
+    figure = go.Figure()
+    for (label, found), (colour, symbol) in zip(slices.items(), STYLES, strict=False):
+        known = [one for one in found if one.score["value"] is not None]
+        figure.add_scatter(
+            name=shown(label),
+            mode="markers",
+            x=[percent(one.score) for one in known],
+            y=[places[one.kind, one.name] for one in known],
+            error_x=whiskers(one.score for one in known),
+            marker={"color": colour, "symbol": symbol, "size": 11},
+            customdata=[[f"{label}|{one.kind}|{one.name}"] for one in known],
+            hovertext=[hover(f"{label}: {one.name}", "sarr", one.score) for one in known],
+            hoverinfo="text",
+            cliponaxis=False,
+        )
+    frame(figure, title=TITLE, height=150 + LINE * int(max(places.values()) + 1), legend=True)
+    figure.update_xaxes(title_text="SARR (%)", range=[-4, 104], tickvals=[0, 25, 50, 75, 100])
+    figure.update_yaxes(
+        tickvals=list(places.values()),
+        ticktext=[shown(_short(name)) for _, name in kinds],
+        range=[max(places.values()) + 0.7, -0.7],
+        zeroline=False,
+    )
+    entries = [
+        {"Run": label, "Slice": one.kind, "Part": one.name} | numbers("sarr", one.score)
+        for label, found in slices.items()
+        for one in found
+    ]
+    first = kinds[0][0]
+    told = "; ".join(
+        f"{label}, {one.name}: {written(percent(one.score))}"
+        for label, found in slices.items()
+        for one in found
+        if one.kind == first
+    )
+    keys = {
+        f"{label}: {one.name}": f"{label}|{one.kind}|{one.name}" for label, found in slices.items() for one in found
+    }
+    return Chart(figure, keys, pd.DataFrame(entries), f"{TITLE}. SARR in percent: {told}.")
+
+
+def _places(kinds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """Where each slice stands, with a gap between kinds."""
+    places, place, before = {}, 0.0, kinds[0][0]
+    for kind, name in kinds:
+        place += 0.8 if kind != before else 0
+        places[kind, name] = place
+        place, before = place + 1, kind
+    return places
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 44 else f"{name[:43]}…"
