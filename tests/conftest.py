@@ -8,15 +8,18 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from browser import FLAGS, Server, Visit, needs_chromium, visit
-from playwright.sync_api import Browser, expect, sync_playwright
 
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.data.source import load
 from safeeraser.demo import dataset
+
+if TYPE_CHECKING:
+    from browser import Server, Visit
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +66,11 @@ def config(tiny_model: Path, tiny_data_folder: Path) -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
     """Debian's chromium, started once."""
+    from browser import FLAGS, needs_chromium  # only here: most tests need no browser
+    from playwright.sync_api import expect, sync_playwright
+
     path = needs_chromium()
     expect.set_options(timeout=60_000)  # milliseconds
     with sync_playwright() as playwright:
@@ -74,8 +80,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def reader(browser: Browser, server: Server) -> Iterator[Visit]:
+def reader(browser: "Browser", server: "Server") -> Iterator["Visit"]:
     """A reader of the test file's server who agreed already; at the end nothing may have left the machine."""
+    from browser import visit
+
     reader = visit(browser, server)
     yield reader
     reader.context.close()

@@ -107,6 +107,7 @@ def test_streamlit_and_gradio_stay_in_their_rooms():
         assert "gradio" not in tops or room(module) == "arena", module
 
 
+@pytest.mark.slow
 def test_a_light_room_loads_no_model_library():
     light = [
         module

@@ -64,6 +64,7 @@ def test_the_same_command_again_shows_the_scores_and_changes_nothing(runs_folder
     assert {path: path.stat().st_mtime_ns for path in runs_folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_the_stages_one_by_one_give_the_same_scores(runs_folder: Path, flags: list[str], capsys):
     cli.main(["run", *flags])
     base, whole = names(runs_folder)
@@ -116,6 +117,7 @@ def test_run_killed_with_kill_9_in_each_stage_ends_with_the_same_scores(
     assert len({row["answer"] for row in killed.rows(killed.answers)}) > 3
 
 
+@pytest.mark.slow
 def test_a_second_judge_grades_beside_the_first(runs_folder: Path, flags: list[str], capsys):
     cli.main(["run", *flags])
     _, run = names(runs_folder)
@@ -187,6 +189,7 @@ def test_data_check_names_what_is_wrong_and_fails_only_on_useless_data(tmp_path:
     assert "all_train.json" in report["why"]
 
 
+@pytest.mark.slow
 def test_a_half_finished_run_is_scored_but_not_done(runs_folder: Path, flags: list[str], capsys):
     cli.main(["run", *flags])
     whole = Run.find(names(runs_folder)[1])
@@ -210,6 +213,7 @@ def test_half_precision_trains_answers_and_scores_in_one_process(runs_folder: Pa
     assert all(row["terms"]["retain"] >= 0 for row in run.rows(run.log))
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_read_are_left_out_and_said(
     runs_folder: Path, flags: list[str], tiny_data_folder: Path, tmp_path: Path, capsys
 ):
@@ -301,6 +305,7 @@ def test_every_command_in_the_readme_has_help_with_an_example(capsys: pytest.Cap
         assert "example: safeeraser" in capsys.readouterr().out, command
 
 
+@pytest.mark.slow
 def test_the_command_is_a_module_and_a_script_too():
     words = ([sys.executable, "-m", "safeeraser"], [str(Path(sys.executable).parent / "safeeraser")])
     for start in words:

@@ -137,6 +137,7 @@ def test_their_models_give_their_answers(method: str, pd: bool, source: Source):
         assert same >= 0.98 * len(some)  # another processor may round another way
 
 
+@pytest.mark.slow
 def test_their_training_can_be_remade(source: Source, runs_folder: Path, monkeypatch: pytest.MonkeyPatch):
     """The first steps of PO + PD, from the shipped config: the same losses as in the shipped log."""
     shipped = example("po", pd=True)

@@ -66,6 +66,7 @@ def test_greedy_answers_are_those_of_one_question_at_a_time(
     assert said(network, encoder, asked, base.model_copy(update={"answer_batch": slots})) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_other_families_answer_like_one_question_at_a_time(
     family: str, tmp_path: Path, asked: list[Question], base: RunConfig
@@ -78,6 +79,7 @@ def test_other_families_answer_like_one_question_at_a_time(
     assert said(network, encoder, asked, base.model_copy(update={"answer_batch": 5})) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [5, 64])
 def test_greedy_answers_with_an_adapter_are_those_of_one_question_at_a_time(
     tiny_model: Path, asked: list[Question], config: RunConfig, base: RunConfig, slots: int
@@ -90,6 +92,7 @@ def test_greedy_answers_with_an_adapter_are_those_of_one_question_at_a_time(
     assert said(model, encoder, asked, base.model_copy(update={"answer_batch": slots})) == expected != before
 
 
+@pytest.mark.slow
 def test_sampled_answers_do_not_depend_on_engine_batch_or_order(
     loaded: tuple[Any, Encoder], asked: list[Question], base: RunConfig
 ):

@@ -273,6 +273,7 @@ def test_an_error_comes_after_the_answers_that_arrived_with_it(
     assert 20 <= len(got) <= 24
 
 
+@pytest.mark.slow
 def test_a_server_of_the_same_model_gives_the_answers_that_the_run_gives_itself(
     server: Answering, run: Run, tmp_path: Path, capsys
 ):

@@ -243,6 +243,7 @@ def one_fails(server: Answering, asked: Any, number: int, odd: Any) -> None:
     server.before = instead
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAILS)
 def test_an_odd_reply_is_one_error_and_no_other_answer_is_lost(server: Answering, run: Run, name: str):
     odd, message = FAILS[name]
@@ -282,6 +283,7 @@ def drip(status: str, piece: bytes) -> Iterator[bytes]:
         yield piece
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dripping",
     [
@@ -355,6 +357,7 @@ def test_an_odd_time_to_wait_is_none(asked: str, seconds: float):
     assert replies.seconds_to_wait(asked) == seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["nan", "-1", "soon", "Wed, 21 Oct 99999 07:28:00 GMT", "\xff"])
 def test_an_odd_time_to_wait_stops_nothing(server: Answering, run: Run, asked: str):
     server.before = lambda number: (429, b"busy", {"Retry-After": asked}) if number == 1 else None

@@ -166,7 +166,7 @@ def _expanded(file: Path) -> None:
 
 
 def _compressed(file: Path) -> None:
-    """A bomb: 1 GB of zeros in 1 MB."""
+    """A bomb: 256 MB of zeros in 256 KB."""
     torch.save({"a": torch.zeros(2)}, file.with_suffix(".small"))
     with (
         zipfile.ZipFile(file.with_suffix(".small")) as small,
@@ -175,7 +175,7 @@ def _compressed(file: Path) -> None:
         for part in small.infolist():
             with bomb.open(part.filename, "w", force_zip64=True) as out:
                 some = bytes(2**20) if part.filename.endswith("data/0") else small.read(part)
-                for _ in range(1024 if part.filename.endswith("data/0") else 1):
+                for _ in range(256 if part.filename.endswith("data/0") else 1):
                     out.write(some)
 
 

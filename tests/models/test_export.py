@@ -47,6 +47,7 @@ def answers(network, inputs: dict[str, Tensor]) -> Tensor:
     return network.generate(**inputs, do_sample=False, max_new_tokens=6, pad_token_id=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_exported_model_answers_as_the_adapter_does(family, checkpoints, source, config, tiny_data, tmp_path):
     run = trained_run(config.model_copy(update={"model": str(checkpoints[family])}), source)
@@ -252,6 +253,7 @@ def test_a_published_checkpoint_becomes_a_run_that_answers_as_its_adapter(
         assert torch.equal(adapter.load(network, run.adapter)(**inputs).logits, adapted(**inputs).logits)
 
 
+@pytest.mark.slow
 def test_an_imported_adapter_is_answered_judged_and_scored_like_a_trained_one(tensors, llava_config, tmp_path, capsys):
     file = write(tensors, llava_code, tmp_path / "checkpoint.pt")
     assert cli.main(["adapter", "import", str(file), *flags(llava_config), "--name", "theirs"]) == 0

@@ -120,6 +120,7 @@ def test_the_official_size_gives_the_papers_ratio(runs_folder: Path):
     assert told.counted.startswith("estimated: 576 tokens a picture")
 
 
+@pytest.mark.slow
 def test_memory_and_time_follow_from_the_settings(runs_folder: Path):
     def told(gpus: int = 1, **settings: Any) -> forecast.Machine:
         config = RunConfig.create("paper", model=SEVEN, method="kl", eval_records=10, **settings)
@@ -183,6 +184,7 @@ def test_the_base_model_is_only_asked(runs_folder: Path, config: RunConfig, tiny
     assert list(forecast_tables.render(told))
 
 
+@pytest.mark.slow
 def test_a_measured_run_of_the_model_is_shown_beside(runs_folder: Path):
     demo = RunConfig.create()
     told = forecast.forecast(demo, load("demo"), [hardware.get("cpu")])

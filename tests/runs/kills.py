@@ -6,6 +6,7 @@ This process runs the command once, whole; each kill and each resumption is a fo
 more. Prints a line for each kill: the operation, and `same` or what differs. Ends when no operation is left.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -81,6 +82,7 @@ def main(folder: Path, first: int, every: int, words: list[str]) -> None:
     os.environ["SAFEERASER_RUNS"] = str(folder / "whole")
     assert cli.main(words) == 0, "the command fails even when nobody kills it"
     whole = found(folder / "whole")
+    gc.freeze()  # a fork need not walk through, and so copy, what was imported
     number = first
     while True:
         runs = folder / f"killed-{number}"

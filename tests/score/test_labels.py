@@ -109,6 +109,7 @@ for k in range(40):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_write_the_first_labels_at_once_all_succeed(tmp_path):
     ready = tmp_path / "ready"
     ready.mkdir()

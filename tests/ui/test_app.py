@@ -378,6 +378,7 @@ def test_over_forgetting_shows_no_run_twice(open_page: Open):
     assert "unlearned nothing" in words(open_page("over_forgetting", b=BASE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["9" * 5000, "![](http://example.com/x.png)", "<script>", "../../etc/passwd", "-1", "999"]
 )

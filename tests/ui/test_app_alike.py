@@ -89,6 +89,7 @@ def test_a_dry_run_is_no_default_and_is_called_one():
     assert any("dry run" in option for option in app.selectbox(key="widget-b").options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "there",
     [

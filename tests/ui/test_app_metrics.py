@@ -129,6 +129,7 @@ def one_more(monkeypatch: pytest.MonkeyPatch, runs_folder: Path) -> None:
     run.save_scores(stages.score(run, source, "demo"))
 
 
+@pytest.mark.slow
 def test_a_row_of_metrics_is_all_that_a_metric_takes(one_more: None, open_page: Open, runs_folder: Path):
     assert Run(runs_folder / "scored").scores["metrics"]["short"]["n"] == 192
     by_bar = open_page("metrics", metric="short")

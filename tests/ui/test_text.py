@@ -29,44 +29,51 @@ TEXTS = [
     *("a | b\n--|--\n1 | 2", "a -- b", "a -> b <- c <-> d >= e <= f ~= g", "--", "->", ":-- x", "a --@b", " a ", "a\\"),
     "x" * 300,
 ]
-# Every way in which the app hands text to Streamlit's Markdown; the text is `e`.
+AT_ONCE = 79
+# Every way in which the app hands text to Streamlit's Markdown; a text is `e`, and each has a container of its own.
 APP = """
 import json, pandas as pd, streamlit as st
 from safeeraser.ui.frame.text import escape_markdown
-e = escape_markdown(json.loads(st.query_params["text"]))
-st.markdown(e)
-st.markdown(f"**{e}** :material/home: :smile: $x$")  # what Markdown of the page's own switches on
-st.caption(e)
-st.header(e)
-st.info(e)
-st.warning(f"- {e}")
-st.error(f"{e}\\n\\n{e}")
-st.badge(e)
-st.caption(f":red[{e}]")
-st.progress(0.5, text=e)
-st.metric(e, "1", help=e)
-st.button(e, help=e)
-st.toggle(e)
-st.selectbox(e, ["1"])
-st.radio(e, [e])
-st.segmented_control(e, [e])
-st.table(pd.DataFrame({e: [e]}, index=pd.Index([e], name=e)))
-with st.expander(e):
-    st.write(e)
+
+def show(e, key):
+    st.markdown(e)
+    st.markdown(f"**{e}** :material/home: :smile: $x$")  # what Markdown of the page's own switches on
+    st.caption(e)
+    st.header(e)
+    st.info(e)
+    st.warning(f"- {e}")
+    st.error(f"{e}\\n\\n{e}")
+    st.badge(e)
+    st.caption(f":red[{e}]")
+    st.progress(0.5, text=e)
+    st.metric(e, "1", help=e)
+    st.button(e, help=e, key=f"button-{key}")
+    st.toggle(e, key=f"toggle-{key}")
+    st.selectbox(e, ["1"], key=f"selectbox-{key}")
+    st.radio(e, [e], key=f"radio-{key}")
+    st.segmented_control(e, [e], key=f"segments-{key}")
+    st.table(pd.DataFrame({e: [e]}, index=pd.Index([e], name=e)))
+    with st.expander(e):
+        st.write(e)
+
+for key, text in enumerate(json.loads(st.query_params["texts"])):
+    with st.container(key=f"text-{key}"):
+        show(escape_markdown(text), key)
+st.container(key="end").write("shown")
 """
 PLACES = 24  # that show the text
-SEEN = """() => {
-  const texts = [...document.querySelectorAll('[data-testid=stMarkdownContainer], [data-testid=stCaptionContainer]')];
+SEEN = """() => [...document.querySelectorAll('.stMain [class*=st-key-text-]')].map((shown) => {
+  const all = (selector) => [...shown.querySelectorAll(selector)];
   const made = 'a, img, del, code, pre, ol, blockquote, hr, [type=checkbox][disabled], h4, table table, em';
   return {
-    texts: texts.map((element) => element.textContent),
-    made: [...document.querySelectorAll('.stMain :is(' + made + ')')].map((element) => element.outerHTML),
-    lists: document.querySelectorAll('.stMain li').length,
-    icons: document.querySelectorAll('.stMain [role=img][aria-label$=icon]').length,
-    formulas: document.querySelectorAll('.stMain .katex').length,
-    colours: document.querySelectorAll('.stMain .stMarkdownColoredText').length,
+    texts: all('[data-testid=stMarkdownContainer], [data-testid=stCaptionContainer]').map((one) => one.textContent),
+    made: all(made).map((element) => element.outerHTML),
+    lists: all('li').length,
+    icons: all('[role=img][aria-label$=icon]').length,
+    formulas: all('.katex').length,
+    colours: all('.stMarkdownColoredText').length,
   };
-}"""
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +90,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_streamlit_shows_every_text_as_it_is(browser: Browser, server: Server):
     reader = visit(browser, server)
     page = reader.page()
-    for text in TEXTS:
-        page.goto(f"{server.url}/?text={quote(json.dumps(text))}")
-        page.locator("[data-testid=stExpander]").wait_for()
-        still(page)
-        seen = page.evaluate(SEEN)
+    page.goto(f"{server.url}/?texts={quote(json.dumps(TEXTS))}")
+    page.locator(".st-key-end").get_by_text("shown").wait_for()
+    still(page)
+    for text, seen in zip(TEXTS, page.evaluate(SEEN), strict=True):
         same = [shown for shown in seen["texts"] if squeezed(text) in squeezed(shown)]
         assert len(same) >= PLACES, (text, seen["texts"])
         made = [element for element in seen["made"] if not element.startswith('<a href="#')]

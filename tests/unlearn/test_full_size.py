@@ -1,10 +1,13 @@
 """The published settings on the published formats: all stages as processes, killed in the middle and continued."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import families
@@ -34,14 +37,47 @@ TRAIN, VAL = 4, 5  # records, one of train with a broken picture
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LLaVA-1.5 as published, small and random."""
-    return families.llava(tmp_path_factory.mktemp("checkpoint") / "llava-1.5-7b-hf")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist have in common, so that what takes long is made once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "full-size"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def once(made: Path) -> Iterator[bool]:
+    """Whether this worker is the first and makes it, while others wait; fails where another could not make it."""
+    with made.with_name(f"{made.name}.once").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        said = lock.read()
+        assert said != "begun", f"another worker could not make {made.name}"
+        if not said:
+            lock.write("begun")
+            lock.flush()
+        yield not said
+        lock.truncate(0)
+        lock.write("made")
 
 
 @pytest.fixture(scope="module")
-def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(shared: Path) -> Path:
+    """LLaVA-1.5 as published, small and random."""
+    folder = shared / "llava-1.5-7b-hf"
+    with once(folder) as first:
+        return families.llava(folder) if first else folder
+
+
+@pytest.fixture(scope="module")
+def data_folder(shared: Path) -> Path:
     """The official layout with its quirks."""
+    folder = shared / "SafeEraser"
+    with once(folder) as first:
+        return written(folder) if first else folder
+
+
+def written(folder: Path) -> Path:
     splits = {
         split: [record(f"img/HateSpeech/{split}{n}.jpg", safe=f"{FOLDER[0]}/{split}/{n}.jpg") for n in range(count)]
         for split, count in (("train", TRAIN), ("val", VAL))
@@ -52,7 +88,7 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     without_category, with_prefix, *_ = splits["train"]
     without_category["category"] = ""
     with_prefix |= {name: f"dataset/{with_prefix[name]}" for name in ("image_id", "image_path")}
-    folder = write(tmp_path_factory.mktemp("data") / "SafeEraser", **splits)
+    write(folder, **splits)
     for number, path in enumerate(pictures):
         picture(folder / path, (10 * number, 128, 255 - 10 * number))
     (folder / pictures[TRAIN - 1]).write_bytes(b"no picture")
@@ -81,58 +117,72 @@ answering.ROWS = 8  # some answers on the disk, and not yet all
 cli.main(sys.argv[3:])
 """
 
-# Starts `safeeraser run` under a name, with caches of its own, or the same to be killed once a table has so many rows;
-# says how it ended, which run it is and where it printed.
-Start = Callable[..., tuple[int, Run, Path]]
 
+@dataclass
+class Start:
+    """Starts `safeeraser run` with these flags in this folder of runs."""
 
-@pytest.fixture(scope="module", params=CASES)
-def start(
-    request: pytest.FixtureRequest, checkpoint: Path, data_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Start:
-    folder = tmp_path_factory.mktemp("runs")
-    flags = ["--model", str(checkpoint), "--data", str(data_folder), *PAPER, *CASES[request.param]]
+    folder: Path
+    flags: list[str]
 
-    def started(name: str, *, table: str = "", rows: int = 0) -> tuple[int, Run, Path]:
+    def __call__(self, name: str, *, table: str = "", rows: int = 0) -> tuple[int, Run, Path]:
+        """Start it under a name, with caches of its own, or the same to be killed once a table has so many rows.
+
+        Returns how it ended, which run it is and where it printed.
+        """
         environment = os.environ | {
-            "SAFEERASER_RUNS": str(folder),
-            "XDG_CACHE_HOME": str(folder / f"cache-{name}"),
+            "SAFEERASER_RUNS": str(self.folder),
+            "XDG_CACHE_HOME": str(self.folder / f"cache-{name}"),
             "OMP_NUM_THREADS": "1",
         }
-        program = ["-c", KILLED, str(folder / name / table), str(rows)] if table else ["-m", "safeeraser"]
-        printed = folder / f"{name}.txt"
+        program = ["-c", KILLED, str(self.folder / name / table), str(rows)] if table else ["-m", "safeeraser"]
+        printed = self.folder / f"{name}.txt"
         with printed.open("w") as file:  # a pipe would stay open until the readers of a killed run notice
             ended = subprocess.run(
-                [sys.executable, *program, "run", *flags, "--name", name],
+                [sys.executable, *program, "run", *self.flags, "--name", name],
                 env=environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 check=False,
                 timeout=600,
             )
-        return ended.returncode, Run(folder / name), printed
+        return ended.returncode, Run(self.folder / name), printed
 
-    return started
+
+@pytest.fixture(scope="module", params=CASES)
+def start(request: pytest.FixtureRequest, checkpoint: Path, data_folder: Path, shared: Path) -> Start:
+    folder = shared / f"runs-{request.param}"
+    folder.mkdir(exist_ok=True)
+    return Start(folder, ["--model", str(checkpoint), "--data", str(data_folder), *PAPER, *CASES[request.param]])
 
 
 @pytest.fixture(scope="module")
 def whole(start: Start) -> tuple[Run, str]:
     """An uninterrupted run and what it printed."""
-    return finished(start, "whole")
+    with once(start.folder / "whole") as first:
+        if first:
+            finished(start, "whole")
+    return Run(start.folder / "whole"), (start.folder / "whole.txt").read_text()
 
 
 @pytest.fixture(scope="module")
 def continued(start: Start, whole: tuple[Run, str]) -> Run:
     """A run that was killed in the middle of training, then in the middle of answering, and then ended."""
+    with once(start.folder / "killed") as first:
+        if first:
+            kill_and_finish(start, whole[0])
+    return Run(start.folder / "killed")
+
+
+def kill_and_finish(start: Start, whole: Run) -> None:
     steps = killed(start, "killed", table="log.jsonl", rows=2)
     assert len(steps) == 2
     some = killed(start, "killed", table="answers.jsonl", rows=1)
-    assert 0 < len(some) < whole[0].answered()
+    assert 0 < len(some) < whole.answered()
     run, _ = finished(start, "killed")
     assert run.rows(run.log)[0] == steps[0]  # a step that was not done again: its seconds are the same
     rows = run.rows(run.answers)
     assert all(row in rows for row in some)  # what was on the disk is not asked again
-    return run
 
 
 def finished(start: Start, name: str) -> tuple[Run, str]:

@@ -49,6 +49,7 @@ def test_a_look_asks_the_forget_decouple_and_retain_pairs_of_some_val_records_th
     assert {question.key for question in asked} < {question.key for question in questions(tiny_data, few.base())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_looking_changes_neither_the_adapter_nor_the_log(
     watched: RunConfig, tiny_data: Dataset, runs_folder: Path, temperature: float
@@ -111,6 +112,7 @@ def test_a_run_stopped_and_continued_has_the_looks_of_one_that_was_not(
     assert all(torch.equal(tensor, weights(stopped)[name]) for name, tensor in weights(whole).items())
 
 
+@pytest.mark.slow
 def test_a_stop_at_a_look_keeps_the_look(
     watched: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -144,6 +146,7 @@ def test_half_precision_can_be_looked_at(watched: RunConfig, tiny_data: Dataset,
         AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@pytest.mark.slow
 def test_the_looks_are_scored_from_the_base_model_on(watched: RunConfig, source: Source, runs_folder: Path):
     run = stages.open_run(watched, source)
     stages.unlearn(run, source)

@@ -58,6 +58,7 @@ def test_two_base_models_do_not_share_what_is_kept(adapted, config: RunConfig):
     assert reference.fingerprint(again) != before
 
 
+@pytest.mark.slow
 def test_a_run_with_both_caches_is_the_run_without(
     config: RunConfig, tiny_data: Dataset, runs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -110,6 +110,7 @@ def test_kl_is_zero_at_the_start_and_then_grows(config: RunConfig, tiny_data: Da
     assert term_losses(adapted, reference.computed(adapted), batch, terms)["retain"].item() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_reference_does_not_drift_while_projector_and_lora_train(
     config: RunConfig, tiny_data: Dataset, runs_folder: Path
 ):
@@ -127,6 +128,7 @@ def test_the_reference_does_not_drift_while_projector_and_lora_train(
     assert any("multi_modal_projector" in name for name in weights(run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "falls"), [("ga", False), ("po", True)])
 def test_ascent_raises_the_forget_loss_and_preference_lowers_its_own(
     config: RunConfig, tiny_data: Dataset, runs_folder: Path, method: str, falls: bool
@@ -269,6 +271,7 @@ def gone(folder: Path, name: str) -> None:
     (folder / name).unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "name", "lasts"),
     [
