@@ -17,7 +17,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     set_filters = questions.active()
     with st.popover(f"Filters ({set_filters})" if set_filters else "Filters", icon=":material/filter_alt:"):
         matching = questions.choose_filters(view, of_set, set_name, graded=questions.graded_runs(view))
-        questions.clear()
+        questions.clear("popover")
     state.toggle("Blind vote", "blind", help="Two answers, shuffled, without names and verdicts: which is better?")
 
 # Filters by the outcome of A or of B would tell who is who.

@@ -15,7 +15,7 @@ set_name, of_set = questions.choose_set(view, paired)
 rows = questions.choose_filters(view, of_set, set_name, graded=runs, order=questions.DISAGREEMENT)
 if rows.empty:
     st.info("No question passes these filters.", icon=":material/filter_alt:")
-    questions.clear()
+    questions.clear("none")
     st.stop()
 st.markdown(sampling.summary(view, rows, runs))
 sampling.draw(view, rows, set_name, runs)

@@ -7,7 +7,7 @@ Every function is pure and returns a `Chart`. Not covered: computing a score (`s
 from safeeraser.charts.by_method import bars
 from safeeraser.charts.by_run import official_against_clean, sarr_parts
 from safeeraser.charts.categories import category_heatmap
-from safeeraser.charts.chart import Chart, stamped, title_of, without_title
+from safeeraser.charts.chart import Chart, stamped, title_of, with_ink, without_title
 from safeeraser.charts.comparable import Unlike, caveats, unlike
 from safeeraser.charts.counting import counts
 from safeeraser.charts.dumbbell import dumbbell
@@ -36,5 +36,6 @@ __all__ = [
     "stamped",
     "title_of",
     "unlike",
+    "with_ink",
     "without_title",
 ]

@@ -105,6 +105,15 @@ def without_title(chart: Chart) -> go.Figure:
     return figure.update_layout(title=None, margin_t=top, height=height)
 
 
+def with_ink(figure: go.Figure, colour: str) -> go.Figure:
+    """The figure with its axes, legend and notes written in this colour; a note that has a colour keeps it."""
+    figure.update_layout(legend_font_color=colour)
+    for update in (figure.update_xaxes, figure.update_yaxes):
+        update(tickfont_color=colour, title_font_color=colour)
+    figure.for_each_annotation(lambda note: note.update(font_color=note.font.color or colour))
+    return figure
+
+
 def _title(figure: go.Figure) -> tuple[str, int]:
     """The title as Plotly has it, and how many lines it takes."""
     layout: Any = figure.layout

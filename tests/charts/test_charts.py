@@ -9,6 +9,7 @@ import pytest
 
 from safeeraser import charts
 from safeeraser.charts.chart import COLOURS
+from safeeraser.score import slices
 from safeeraser.score.paper import paper_table
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -93,7 +94,7 @@ LOG = [{"step": s, "loss": 1.5, "terms": {"a": 1.0, "b": s / 2}, "tokens": 30, "
 EVERY = {
     "bars": lambda: charts.bars(ROWS, "sarr"),
     "bars of means": lambda: charts.bars([row(seed=s, sarr=s / 100) for s in range(20)], "sarr"),
-    "trade-off": lambda: charts.forget_against_sarr(ROWS),
+    "trade-off": lambda: charts.against_sarr(ROWS, "asr_generality"),
     "parts": lambda: charts.sarr_parts([row(sarr=0.5, sarr_refusal=0.3, sarr_gibberish=0.2, sarr_off_topic=0.0)]),
     "heat map": lambda: charts.category_heatmap([row(by_category={"sarr": {"Sex": score(0.5)}})], "sarr"),
     "along training": lambda: charts.along_training(LOOKS, ["sarr"]),
@@ -102,7 +103,7 @@ EVERY = {
     "counts": lambda: charts.counts({"Sex": 3, "": 1}, what="records by category"),
     "official and clean": lambda: charts.official_against_clean([row(sarr=0.5, clean={"sarr": 0.25})], "sarr"),
     "no rows": lambda: charts.bars([], "sarr"),
-    "no points": lambda: charts.forget_against_sarr([row(sarr=None)]),
+    "no points": lambda: charts.against_sarr([row(sarr=None)]),
     "no parts": lambda: charts.sarr_parts([]),
     "no log": lambda: charts.losses([]),
     "no looks": lambda: charts.along_training({"demo-po-s0": []}, ["sarr"]),
@@ -148,7 +149,7 @@ def test_prompt_decouple_is_told_by_a_pattern_and_not_by_colour_alone():
     traces = {trace.name: trace for trace in charts.bars(ROWS, "sarr").figure.data if trace.name}
     assert traces["with PD"].marker.pattern.shape
     assert not traces["without PD"].marker.pattern.shape
-    symbols = {trace.name: trace.marker.symbol for trace in charts.forget_against_sarr(ROWS).figure.data}
+    symbols = {trace.name: trace.marker.symbol for trace in charts.against_sarr(ROWS, "asr_generality").figure.data}
     assert len(set(symbols.values())) == 3
 
 
@@ -209,8 +210,10 @@ def test_runs_of_other_judges_stand_apart_and_are_warned_of():
     chart = charts.bars(rows, "sarr")
     assert chart.figure.layout.xaxis.ticktext == ("PO<br>demo", "PO<br>rules")
     assert list(chart.choices) == ["PO (demo)", "PO (rules)"]
-    warnings = charts.mixed(rows)
-    assert warnings[0] == "Different judges: demo (1 run), rules (1 run); their numbers do not compare."
+    odd = charts.unlike(rows, ["sarr"])
+    assert odd is not None
+    assert odd.says.startswith("1 of 2 runs is unlike the others, so their numbers do not compare: PO (")
+    assert "judge rules, not demo" in odd.says
 
 
 def test_a_run_that_two_judges_graded_keeps_two_choices():
@@ -219,33 +222,81 @@ def test_a_run_that_two_judges_graded_keeps_two_choices():
 
 
 def test_rows_that_compare_give_no_warning():
-    assert charts.mixed(ROWS) == []
+    assert charts.unlike(ROWS, ["sarr", "asr_generality"]) is None
+    assert charts.caveats(ROWS, ["sarr"]) == []
+
+
+def test_how_others_train_does_not_make_the_base_unlike():
+    rows = [row("base", sarr=0.0), *(row("po", seed=s, sarr=0.5) | {"settings": "--lr 0.1"} for s in range(3))]
+    assert charts.unlike(rows, ["sarr"]) is None
+
+
+def test_of_as_many_alike_the_measure_is_what_was_asked_most():
+    trial = row("po", seed=1, sarr=score(0.5, n=4)) | {"settings": "--eval-records 1"}
+    odd = charts.unlike([row("po", sarr=score(0.5, n=16)), trial], ["sarr"])
+    assert odd is not None
+    assert odd.runs == (trial["run"],)
+    assert "settings --eval-records 1, not defaults" in odd.says
+    assert "SARR on 4 answers, not 16" in odd.says
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"data_hash": "ff"}, "Different versions of the data: "),
-        ({"decoding": "sampled"}, "Different decoding: greedy (1 run), sampled (1 run)"),
-        ({"model": "llava"}, "Different models: demo (1 run), llava (1 run)"),
-        ({"metrics": {"sarr": score(0.5, n=9)}}, "SARR: asked on 9 or 16 answers"),
-        ({"metrics": {"sarr": score(0.5, n=4, unscored=12)}}, "PO, seed 1: 12 of 16 answers unscored (SARR)."),
-        ({"judge": "rules", "metrics": {"asr_generality": score(0.5)}}, "ASR by the rules judge is a proxy"),
+        ({"data_hash": "ff"}, "version of the data ff, not "),
+        ({"decoding": "sampled"}, "decoding sampled, not greedy"),
+        ({"model": "llava"}, "model llava, not demo"),
+        ({"settings": "--lr 0.1"}, "settings --lr 0.1, not defaults"),
+        ({"metrics": {"sarr": score(0.5, n=9)}}, "SARR on 9 answers, not 16"),
     ],
 )
 def test_what_makes_numbers_incomparable_is_said(change: dict, words: str):
-    warnings = charts.mixed([PO, row(seed=1, sarr=0.5) | change])
-    assert any(words in warning for warning in warnings), warnings
+    odd = charts.unlike([PO, row(seed=2, sarr=0.5), row(seed=1, sarr=0.5) | change], ["sarr"])
+    assert odd is not None
+    assert words in odd.says
+    assert odd.runs == (row(seed=1)["run"],)
 
 
-def test_warnings_keep_to_the_metrics_that_are_shown():
+def test_what_must_be_said_of_numbers_keeps_to_the_metrics_that_are_shown():
     rows = [row(sarr=0.5, rouge_l=score(0.5, n=4, unscored=12))]
-    assert charts.mixed(rows, ["sarr"]) == []
-    assert charts.mixed(rows) == ["PO: 12 of 16 answers unscored (ROUGE-L)."]
+    assert charts.caveats(rows, ["sarr"]) == []
+    assert charts.caveats(rows, ["rouge_l"]) == ["PO: 12 of 16 answers unscored (ROUGE-L)."]
+    rules = [row(judge="rules", asr_generality=0.5)]
+    assert charts.caveats(rules, ["asr_generality"]) == ["ASR by the rules judge is a proxy: answered and meaningful."]
+
+
+def test_a_dumbbell_joins_twins_only():
+    rows = [PO, row("po", pd=1.0, sarr=0.25), row("gd", sarr=1.0), row("kl", sarr=1.0), row("kl", pd=1.0, sarr=0.5)]
+    rows[-1] |= {"settings": "--lr 0.1"}
+    chart = charts.dumbbell(rows, "sarr")
+    assert chart.figure.layout.yaxis.ticktext == ("PO",)
+    assert sorted(chart.table["PD"]) == ["with PD", "without PD"]
+    assert set(chart.choices.values()) == {rows[0]["run"], rows[1]["run"]}
+    assert "No method has" in charts.dumbbell([PO], "sarr").alt
+
+
+def test_slices_tell_a_rate_apart_and_open_what_they_count():
+    parts = [slices.Slice("Safe thing", "never seen", score(0.66)), slices.Slice("Safe thing", "seen", score(0.01))]
+    chart = charts.by_slice({"PO + PD": parts})
+    assert list(chart.figure.data[0].x) == [66, 1]
+    assert chart.choices["PO + PD: never seen"] == "PO + PD|Safe thing|never seen"
+    assert "never seen: 66.0" in chart.alt
+
+
+def test_what_must_be_said_of_the_data_is_on_the_chart_that_is_sent():
+    chart = charts.bars(ROWS, "sarr")
+    stamped = charts.stamped(chart, "Made <up>")
+    assert stamped.figure.layout.title.text.endswith("Made &lt;up&gt;</span>")
+    assert stamped.figure.layout.height > chart.figure.layout.height
+    assert stamped.alt.startswith("Made <up>. ")
+    assert (
+        charts.title_of(chart) == "SARR: share of safe pictures whose question is no longer answered (lower is better)"
+    )
+    assert charts.without_title(chart).layout.title.text is None
 
 
 def test_forgetting_is_one_hundred_minus_asr_with_its_interval_turned_round():
-    chart = charts.forget_against_sarr(ROWS)
+    chart = charts.against_sarr(ROWS, "asr_generality")
     x, y, text = points(chart.figure)["demo-po-pd-s0"]
     assert (x, y) == (98, 30)
     # ASR 2 [1, 5] is forgetting 98 [95, 99]
@@ -257,13 +308,13 @@ def test_forgetting_is_one_hundred_minus_asr_with_its_interval_turned_round():
 
 def test_an_arrow_leads_from_a_method_to_the_same_seed_with_prompt_decouple():
     other_seed = row("gd", pd=0.5, seed=7, sarr=0.5, asr_generality=0.0)
-    figure = charts.forget_against_sarr([*ROWS, row("gd", sarr=1.0, asr_generality=0.0), other_seed]).figure
+    figure = charts.against_sarr([*ROWS, row("gd", sarr=1.0, asr_generality=0.0), other_seed], "asr_generality").figure
     arrows = [(a.ax, a.ay, a.x, a.y) for a in figure.layout.annotations if a.showarrow is not False]
     assert arrows == [(100, 100, 98, 30)]
 
 
 def test_points_that_coincide_are_rings_under_one_name():
-    figure = charts.forget_against_sarr([PO, row("gd", sarr=1.0, asr_generality=0.0)]).figure
+    figure = charts.against_sarr([PO, row("gd", sarr=1.0, asr_generality=0.0)], "asr_generality").figure
     (trace,) = figure.data
     assert len(set(trace.marker.size)) == 2
     assert "GD, PO" in written(figure)

@@ -21,8 +21,8 @@ from safeeraser.ui.views import audit_results, auditing, score_tables, scoring
 ROOT = Path(__file__).parents[2]
 PO, PO_PD = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f"
 SECTIONS = (
-    *("By method", "Forgetting and SARR", "Inside SARR", "By category", "Along training", "Official and clean val"),
-    *("Tables", "The paper's numbers"),
+    *("By method", "With PD", "Trade-off", "Slices", "Inside SARR", "By category", "Along training"),
+    *("Official and clean val", "Tables", "Published numbers, second-hand"),
 )
 Open = Callable[..., AppTest]
 
@@ -138,7 +138,7 @@ def test_a_row_of_metrics_is_all_that_a_metric_takes(one_more: None, open_page: 
     assert "a model that always refuses, 0 %" in words(by_bar)
     (chosen,) = [name for name in by_bar.selectbox(key="twin-short").options if name.startswith("PO+PD")]
     by_bar.selectbox(key="twin-short").select(chosen).run()
-    where = {"b": "scored", "split": "val", "set": "decouple", "outcome": "off topic,gibberish", "safe": "unseen"}
+    where = {"b": "scored", "split": "val", "set": "decouple", "outcome_b": "off topic,gibberish", "seen": "unseen"}
     assert where.items() <= address(by_bar).items()
     for means in ("", "1"):
         tables = [frame.value for frame in open_page("metrics", section="Tables", means=means).dataframe]
@@ -155,13 +155,12 @@ def test_a_row_of_metrics_is_all_that_a_metric_takes(one_more: None, open_page: 
 def test_a_click_on_sarr_unseen_opens_unseen_things_only(open_page: Open):
     app = open_page("metrics", metric="sarr_unseen")
     app.selectbox(key="twin-sarr_unseen").select("PO+PD").run()
-    assert {"b": PO_PD, "set": "decouple", "safe": "unseen"}.items() <= address(app).items()
-    (shown,) = [text.value for text in app.markdown if text.value.endswith(" records**")]
+    assert {"b": PO_PD, "set": "decouple", "seen": "unseen"}.items() <= address(app).items()
     answers = outcomes.answers(Run(EXAMPLES / PO_PD), "demo")
     asked = answers[(answers["set"] == "decouple") & answers["outcome"].isin(metrics.NOT_ANSWERED)]
     records = {record.name: record for record in Source("demo").dataset.records}
-    unseen = {name for name in asked["id"].map(record_of) if records[name].safe_keyword not in SAFE_SEEN}
-    assert shown == f"**{len(unseen)} records**"
+    unseen = [name for name in asked["id"].map(record_of) if records[name].safe_keyword not in SAFE_SEEN]
+    assert f"of {len(unseen)} answers" in words(app)
 
 
 @pytest.mark.parametrize("name", ["metrics", "judge_audit"])
@@ -178,9 +177,9 @@ def test_without_a_run_the_page_says_what_to_do(
 def test_a_bar_opens_the_safe_pictures_that_the_run_does_not_answer(open_page: Open):
     app = open_page("metrics")
     app.selectbox(key="twin-sarr").select("PO+PD").run()
-    expected = {"b": PO_PD, "split": "val", "set": "decouple", "outcome": "refuses,gibberish,off topic"}
+    expected = {"b": PO_PD, "split": "val", "set": "decouple", "outcome_b": "refuses,gibberish,off topic"}
     assert expected.items() <= address(app).items()
-    assert app.title[0].value == "Browse the data"
+    assert app.title[0].value == "Compare answers"
 
 
 def test_a_cell_of_the_heat_map_opens_its_category_only(open_page: Open):
@@ -192,7 +191,7 @@ def test_a_cell_of_the_heat_map_opens_its_category_only(open_page: Open):
 def test_a_part_of_sarr_opens_the_answers_of_that_kind(open_page: Open):
     app = open_page("metrics", section="Inside SARR")
     app.selectbox(key="twin-parts").select("PO: refusal").run()
-    assert {"b": PO, "set": "decouple", "outcome": "refuses"}.items() <= address(app).items()
+    assert {"b": PO, "set": "decouple", "outcome_b": "refuses"}.items() <= address(app).items()
 
 
 def test_a_run_that_only_another_judge_graded_is_named_with_the_command(open_page: Open, runs_folder: Path):
@@ -213,7 +212,7 @@ def test_a_run_graded_by_the_judge_is_scored_although_its_folder_keeps_another_j
 
 def test_a_run_that_is_not_scored_yet_is_named_with_the_command(open_page: Open, runs_folder: Path):
     copy_run("half", runs_folder, judges=("demo",), scored_by=None)
-    assert "not scored yet; `safeeraser score half`" in words(open_page("metrics"))
+    assert "not scored yet; `safeeraser score half`" in words(open_page("metrics", runs=f"half,{PO}"))
 
 
 def test_of_more_than_a_dozen_runs_the_pair_and_one_of_each_method_are_shown_and_the_page_says_so(
@@ -222,7 +221,7 @@ def test_of_more_than_a_dozen_runs_the_pair_and_one_of_each_method_are_shown_and
     for number in range(4):
         copy_run(f"more-{number}", runs_folder, judges=("demo",), scored_by="demo")
     app = open_page("metrics", b="more-3", section="Tables")
-    assert "13 runs have answers on this data set. Shown are 10" in words(app)
+    assert "13 finished runs have answers on this data set. Shown are 10" in words(app)
     assert len(app.dataframe[0].value) == 10  # B, the base model, and 4 methods without and with PD
 
 
@@ -263,7 +262,7 @@ def test_every_number_is_exported_with_its_interval_for_official_and_clean_val()
 
 
 def test_the_papers_numbers_stand_alone_with_their_source_and_a_warning(open_page: Open):
-    app = open_page("metrics", section="The paper's numbers")
+    app = open_page("metrics", section="Published numbers, second-hand")
     assert "Never comparable with the demo world" in app.warning[0].value
     assert "Source" in app.dataframe[0].value
     assert len(app.dataframe) == 1

@@ -13,7 +13,7 @@ from safeeraser.ui.frame.pages import PAGES
 
 pytestmark = pytest.mark.slow
 
-SECTIONS = ("By method", "Forgetting and SARR", "Inside SARR", "By category", "Along training", "Tables")
+SECTIONS = ("By method", "Trade-off", "With PD", "Slices", "Inside SARR", "By category", "Along training", "Tables")
 SECTIONS += ("Official and clean val", "The paper's numbers")
 # Every parameter that a page reads, and one that none does.
 PARAMETERS = [

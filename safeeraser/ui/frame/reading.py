@@ -2,6 +2,7 @@
 
 import gc
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -87,13 +88,15 @@ def finished(run: Run) -> bool:
 
 
 def steps(run: Run) -> int:
-    """After how many optimizer steps the run stopped; 0 for a run that trained nothing here."""
+    """After how many optimizer steps the run stopped; 0 for one that trained nothing here or whose log is damaged."""
     return _steps(str(run.log), stamp(run.log))
 
 
 @lru_cache(maxsize=1024)
 def _steps(log: str, stamp: Any) -> int:
-    return count_lines(Path(log)) if stamp else 0
+    with suppress(SafeEraserError):
+        return count_lines(Path(log)) if stamp else 0
+    return 0
 
 
 @lru_cache(maxsize=1024)

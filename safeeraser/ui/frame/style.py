@@ -3,7 +3,7 @@
 import streamlit as st
 
 RULES = """<style>
-.block-container, [data-testid="stMainBlockContainer"] {padding: 2.6rem 2.2rem 3rem;}
+.block-container, [data-testid="stMainBlockContainer"] {padding: 3.1rem 2.2rem 3rem;}
 [data-testid="stSidebar"] {width: 220px !important; min-width: 0;}
 .st-key-header [data-testid="stMetricValue"] {font-size: 1.25rem;}
 .said {margin: 0; font-size: 1.05rem; line-height: 1.35;}

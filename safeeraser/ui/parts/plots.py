@@ -12,6 +12,8 @@ from safeeraser.charts.exports import Form
 from safeeraser.score import tables
 from safeeraser.ui.frame.text import escape_markdown
 
+# What axes are written in: as in the theme's greyTextColor, with a contrast of more than 4.5 on its ground.
+INK = {"light": "#4D5661", "dark": "#B7C0CC"}
 FORMS: dict[Form, str] = {"png": "image/png", "svg": "image/svg+xml", "html": "text/html"}
 
 
@@ -25,7 +27,7 @@ def draw(chart: Chart, *, key: str, choose: Callable[[str], None] | None = None,
         title, chart = f"{title} :violet-badge[{escape_markdown(badge)}]", charts.stamped(chart, badge)
     st.markdown(title)
     picked = st.plotly_chart(
-        charts.without_title(chart),
+        charts.with_ink(charts.without_title(chart), INK[st.context.theme.type or "light"]),
         key=f"chart-{key}",
         on_select="rerun" if choose else "ignore",
         selection_mode="points",

@@ -89,13 +89,14 @@ def active() -> int:
     return sum(bool(state.get(name)) and state.get(name) != "any" for name in FILTERS if name != "of")
 
 
-def clear() -> None:
-    """The button that drops all filters."""
+def clear(where: str) -> None:
+    """The button that drops all filters; where: what makes this place on the page unique."""
     st.button(
         "Clear all filters",
         on_click=state.put,
         kwargs=dict.fromkeys((*FILTERS, *RESETS)),
         icon=":material/filter_alt_off:",
+        key=f"clear-{where}",
     )
 
 

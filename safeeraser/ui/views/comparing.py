@@ -72,7 +72,7 @@ def move(rows: pd.DataFrame) -> tuple[str, int] | None:
     """Which answer is shown, with buttons for the next and the previous one; None when no answer passes."""
     if rows.empty:
         st.info("No answer passes these filters.", icon=":material/filter_alt:")
-        questions.clear()
+        questions.clear("none")
         return None
     keys = [f"{id}#{sample}" for id, sample in zip(rows["id"], rows["sample"], strict=True)]
     asked = state.get("item")
