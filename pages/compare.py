@@ -5,7 +5,7 @@ import streamlit as st
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import asking, item, labelling, looking
-from safeeraser.ui.views import comparing
+from safeeraser.ui.views import comparing, handouts
 
 view = st.session_state["view"]
 
@@ -44,6 +44,7 @@ with right:
     item.draw_question(vqa)
     shown = item.columns(view, key, [view.runs[name] for name in names])
     item.draw_answers(vqa, shown, judge=view.judge, hidden=hidden, blind=blind, differences=differences)
+    handouts.compare(view, key, shown, blind=blind)
     with st.expander("The data set's stored answer"):
         item.draw_stored(vqa, hidden=hidden)
 

@@ -8,7 +8,7 @@ from safeeraser import charts
 from safeeraser.score import metrics, tables
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.parts import plots
-from safeeraser.ui.views import score_tables, scoring
+from safeeraser.ui.views import handouts, score_tables, scoring
 
 PAPER = "The paper's numbers"
 CHARTS = ("By method", "Forgetting and SARR", "Inside SARR", "By category", "Along training", "Official and clean val")
@@ -35,6 +35,7 @@ if not rows:
     st.stop()
 
 st.header(section)
+chart = None
 match section:
     case "By method":
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -84,3 +85,4 @@ match section:
     case _:
         scoring.warn_of_mixed(rows, [name for title in tables.TITLES for name in metrics.columns(title).values()])
         score_tables.draw_all(rows)
+handouts.metrics(view, rows, [chart] if chart else [])
