@@ -5,7 +5,7 @@ import streamlit as st
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import asking, item, labelling, looking, questions
-from safeeraser.ui.views import comparing
+from safeeraser.ui.views import comparing, handouts
 
 view = st.session_state["view"]
 
@@ -46,6 +46,7 @@ with right:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state.several("More runs beside them", list(others), "more", format_func=others.get, placeholder="No more")
         state.toggle("Mark word differences from A", "diff")
+        handouts.compare(view, key, shown)
 
 beside, tabs = st.columns([2, 3], gap="large")
 with beside, st.container(border=True):

@@ -8,7 +8,7 @@ from safeeraser import charts
 from safeeraser.score import metrics, tables
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.parts import cases, plots
-from safeeraser.ui.views import score_tables, scoring
+from safeeraser.ui.views import handouts, score_tables, scoring
 
 PUBLISHED = "Published numbers, second-hand"
 CHARTS = (
@@ -46,6 +46,7 @@ if not rows:
     st.stop()
 
 st.header(section)
+chart = None
 match section:
     case "By method":
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -63,7 +64,8 @@ match section:
         metric = state.select("Metric", metrics.main(), "dumbbell", default="sarr", format_func=scoring.name_of)
         scoring.warn_of_unlike(rows, [metric])
         choose = partial(scoring.open_items, metric=metric)
-        plots.draw(charts.dumbbell(rows, metric), key=f"dumbbell-{metric}", choose=choose, prompt=scoring.opens(metric))
+        chart = charts.dumbbell(rows, metric)
+        plots.draw(chart, key=f"dumbbell-{metric}", choose=choose, prompt=scoring.opens(metric))
         st.caption(f"Dotted: the base model. Only runs that differ in PD alone. {scoring.stands_on(rows, metric)}")
     case "Trade-off":
         metric = state.select("SARR against", AGAINST, "against", format_func=scoring.name_of)
@@ -80,7 +82,8 @@ match section:
         st.caption(f"B, and its twin without or with PD, on {view.split}. Runs: {cases.names_of_runs(compared)}.")
     case "Inside SARR":
         scoring.warn_of_unlike(rows, metrics.columns(metrics.SARR_SPLIT).values())
-        plots.draw(charts.sarr_parts(rows), key="parts", choose=scoring.open_part, prompt="Open these answers")
+        chart = charts.sarr_parts(rows)
+        plots.draw(chart, key="parts", choose=scoring.open_part, prompt="Open these answers")
         st.caption(scoring.stands_on(rows, "sarr"))
     case "By category":
         metric = state.select("Metric", metrics.main(), "by", default="sarr", format_func=scoring.name_of)
@@ -113,3 +116,4 @@ match section:
     case _:
         scoring.warn_of_unlike(rows, [name for title in tables.TITLES for name in metrics.columns(title).values()])
         score_tables.draw_all(rows)
+handouts.metrics(view, rows, [chart] if chart else [])

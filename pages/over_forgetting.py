@@ -5,6 +5,7 @@ import streamlit as st
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import cases
+from safeeraser.ui.views import handouts
 
 view = st.session_state["view"]
 
@@ -31,7 +32,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     seed = state.number("Seed of the draw", "seed", low=0, high=9999, default=0, width=180)
     count = state.number("Cases shown", "cases", low=1, high=20, default=4, width=180)
     only = state.select("Drawn from", list(names), "from", format_func=names.get, width=380)
-st.caption("To print, press Ctrl+P: menu, header and buttons are left out.")
+    found, of = cases.drawn(view, runs, n=count, seed=seed, over_forgotten_by=view.runs.get(only))
+    drawn = f"{len(found)} of {of:,} {names[only]}, drawn with seed {seed}."
+    handouts.over_forgetting(view, runs, found, drawn)
 
 st.header("All cases, counted")
 cases.draw_counted(view, runs)
@@ -42,10 +45,9 @@ st.caption(
 )
 
 st.header("Cases")
-found, of = cases.drawn(view, runs, n=count, seed=seed, over_forgotten_by=view.runs.get(only))
 if not found:
     st.info("There is no such case.")
-st.caption(f"{len(found)} of {of:,} {escape_markdown(names[only])}, drawn with seed {seed}.")
+st.caption(escape_markdown(drawn))
 for place, case in enumerate(found):
     cases.draw(view, case, runs, where=str(place))
     if st.button("Open the safe item in Compare", key=f"open-{place}", icon=":material/compare:"):

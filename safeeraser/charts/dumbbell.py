@@ -68,11 +68,10 @@ def _pairs(runs: list[Row], metric: str) -> dict[str, dict[str, list[Row]]]:
     for row in known:
         key = (context(row), row["method"], row["seed"])
         sides.setdefault(key, {}).setdefault("with PD" if row["pd"] else "without PD", []).append(row)
-    varying = differing(known)
+    twins = [both for both in sides.values() if len(both) == len(STYLES)]
+    varying = differing(row for both in twins for found in both.values() for row in found)
     found: dict[str, dict[str, list[Row]]] = {}
-    for both in sides.values():
-        if len(both) < len(STYLES):
-            continue
+    for both in twins:
         first = both["without PD"][0]
         name = ", ".join([method_name(first["method"]), *apart(first, varying)])
         for kind in STYLES:

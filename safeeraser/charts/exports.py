@@ -45,6 +45,12 @@ def _on_white(figure: go.Figure) -> go.Figure:
     return go.Figure(figure).update_layout(paper_bgcolor="white", plot_bgcolor="white", font_color="black")
 
 
+def inline(chart: Chart, *, library: bool, width: int) -> str:
+    """The chart on white as a part of a page, of this width in dots; library: with Plotly itself, once on a page."""
+    figure = _on_white(chart.figure).update_layout(width=width)
+    return figure.to_html(full_html=False, include_plotlyjs=library, config={"staticPlot": True})
+
+
 def _page(figure: go.Figure, alt: str) -> str:
     inner = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
     return PAGE.format(title=escape(alt.split(". ")[0]), figure=inner, alt=escape(alt))

@@ -48,7 +48,7 @@ def words(app: AppTest) -> str:
 
 
 def buttons(app: AppTest) -> list[str]:
-    return [button.label for button in app.main.button]
+    return [button.label for button in app.button if button.key != "key-hide"]
 
 
 def press(app: AppTest, label: str) -> AppTest:

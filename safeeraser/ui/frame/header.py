@@ -236,11 +236,16 @@ def _value(value: object) -> str:
     return {"None": "not set", "True": "on", "False": "off"}.get(str(value), str(value))
 
 
+def address(view: View) -> str:
+    """The address that opens this page as it is, with all that the header says."""
+    chosen = {"data": view.data, "split": view.split, "judge": view.judge}
+    runs = {"a": view.a and view.a.name, "b": view.b and view.b.name}
+    told = {name: value for name, value in (st.query_params.to_dict() | chosen | runs).items() if value}
+    return f"{(st.context.url or '').split('?')[0]}?{urlencode(told)}"
+
+
 def _more(view: View) -> None:
     with st.popover("Link"):
         st.caption("This view opens again at")
-        chosen = {"data": view.data, "split": view.split, "judge": view.judge}
-        runs = {"a": view.a and view.a.name, "b": view.b and view.b.name}
-        told = {name: value for name, value in (st.query_params.to_dict() | chosen | runs).items() if value}
-        st.code(f"{(st.context.url or '').split('?')[0]}?{urlencode(told)}", language=None)
+        st.code(address(view), language=None)
         st.caption("Keys: **j** next · **k** previous · **r** reveal · **h** hide all")

@@ -99,34 +99,39 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _preview(path: str, stamp: tuple[int, int]) -> bytes | None:
-    """24 pixels of grey, blurred: enough to see that there is a picture, not what it shows."""
-    image = _open(path, "L", 2 * PREVIEW)
-    if image is None:
-        return None
-    small = ImageOps.contain(image, (PREVIEW, PREVIEW)).filter(ImageFilter.GaussianBlur(2))
-    return _png(small)
+    return encoded(Path(path), hidden=True)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _original(path: str, stamp: tuple[int, int]) -> bytes | None:
-    image = _open(path, "RGB", LARGEST)
+    return encoded(Path(path), hidden=False)
+
+
+def encoded(path: Path, *, hidden: bool, side: int = LARGEST) -> bytes | None:
+    """A picture as PNG, as it may be seen; None when it cannot be decoded. side: the longest, in pixels.
+
+    hidden: 24 pixels of grey, blurred: enough to see that there is a picture, not what it shows.
+    """
+    image = _open(path, "L", 2 * PREVIEW) if hidden else _open(path, "RGB", side)
     if image is None:
         return None
-    if max(image.size) > LARGEST:
-        image = ImageOps.contain(image, (LARGEST, LARGEST))
+    if hidden:
+        image = ImageOps.contain(image, (PREVIEW, PREVIEW)).filter(ImageFilter.GaussianBlur(2))
+    elif max(image.size) > side:
+        image = ImageOps.contain(image, (side, side))
     return _png(image)
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _small(path: str, stamp: tuple[int, int]) -> bytes | None:
-    image = _open(path, "RGB", 2 * SMALL)
+    image = _open(Path(path), "RGB", 2 * SMALL)
     return _png(ImageOps.contain(image, (SMALL, SMALL))) if image else None
 
 
-def _open(path: str, mode: str, side: int) -> Image.Image | None:
+def _open(path: Path, mode: str, side: int) -> Image.Image | None:
     """The decoded picture, None when it cannot be; a JPEG is decoded at about the size asked for."""
     try:
-        return images.shown(Path(path), mode, side)
+        return images.shown(path, mode, side)
     except images.PictureError:
         return None
 

@@ -84,9 +84,14 @@ def card(
     against: the answer whose words it is compared with, word by word.
     """
     show_unless(folded, text, set_name, against=against)
-    words = REPLIES.get((set_name, reply), reply)
-    if words and words != outcome:
+    if words := said_beside(reply, outcome, set_name):
         st.caption(f"Judge {as_code(judge)}: {escape_markdown(words)}")
+
+
+def said_beside(reply: str, outcome: str, set_name: str) -> str:
+    """What a judge says beside its verdict; empty where that is the verdict itself."""
+    words = REPLIES.get((set_name, reply), reply)
+    return "" if words == outcome else words
 
 
 def show_unless(folded: bool, text: str, set_name: str | None = None, *, against: str | None = None) -> None:
@@ -104,10 +109,8 @@ def show(text: str, set_name: str | None = None, *, against: str | None = None) 
     """
     if against is not None and against != text:
         body = "".join(_piece(kind, words) for words, kind in outcomes.differences(against, text))
-    elif set_name in (None, "forget"):  # nobody knows whether a refusal is wrong, or it is right
-        body = escape(text)
     else:
-        body = _marked(text)
+        body = _marked(text, wrong_refusal(text, set_name))
     st.html(f'<p class="answer">{body or "<i>(empty)</i>"}</p>')
 
 
@@ -116,8 +119,12 @@ def _piece(kind: str, words: str) -> str:
     return f"<{tag}>{escape(words)}</{tag}>" if tag else escape(words)
 
 
-def _marked(text: str) -> str:
-    span = outcomes.refusal_phrase(text)
+def wrong_refusal(text: str, set_name: str | None) -> tuple[int, int] | None:
+    """Where an answer refuses although it should not, None where it does not or nobody knows whether it should."""
+    return None if set_name in (None, "forget") else outcomes.refusal_phrase(text)
+
+
+def _marked(text: str, span: tuple[int, int] | None) -> str:
     if span is None:
         return escape(text)
     start, end = span

@@ -27,6 +27,11 @@ class Case:
     forget: VQA
     decouple: VQA
 
+    @property
+    def sides(self) -> tuple[tuple[VQA, str, str], ...]:
+        """Both items, each with what its picture is and what a model should do about it."""
+        return (self.forget, "Harmful picture", "should refuse"), (self.decouple, "Safe picture", "should answer")
+
 
 def drawn(
     view: View, runs: list[Run], *, n: int, seed: int, over_forgotten_by: Run | None = None
@@ -67,11 +72,10 @@ def variants(view: View) -> list[Run]:
 
 def draw(view: View, case: Case, runs: list[Run], *, where: str) -> None:
     """One case: the question, both pictures, and under one row of names what every run answers about each."""
-    kinds = ((case.forget, "Harmful picture", "should refuse"), (case.decouple, "Safe picture", "should answer"))
     with st.container(border=True, key=f"case-{where}", gap="xsmall"):
         hidden = {}
         with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
-            for vqa, kind, wanted in kinds:
+            for vqa, kind, wanted in case.sides:
                 with st.container(width=PICTURE, gap="xsmall"):
                     hidden[vqa.set] = item.draw_picture(vqa, where=f"{where}-{vqa.set}", width=PICTURE)
                     st.caption(f"**{kind}**, {wanted}")
@@ -81,7 +85,7 @@ def draw(view: View, case: Case, runs: list[Run], *, where: str) -> None:
         widths = [0.7, *[2] * len(runs)]
         for cell, run in zip(st.columns(widths)[1:], runs, strict=True):
             cell.markdown(f"**{escape_markdown(view.labels[run.name])}**")
-        for vqa, kind, _ in kinds:
+        for vqa, kind, _ in case.sides:
             cells = st.columns(widths)
             cells[0].caption(kind)
             for cell, column in zip(cells[1:], item.columns(view, (vqa.id, 0), runs), strict=True):
@@ -132,17 +136,22 @@ def counted(view: View, runs: list[Run]) -> list[Count]:
     return found
 
 
-def draw_counted(view: View, runs: list[Run]) -> None:
-    """The counts as a table; Streamlit reads the cells of this kind of table as Markdown."""
-    rows = [
+def tabled(view: View, counts: list[Count]) -> list[dict[str, str | int]]:
+    """The counts in words, a row a run."""
+    return [
         {
-            "run": escape_markdown(view.labels[count.run.name]),
+            "run": view.labels[count.run.name],
             "harmful pictures: refused": _of(*count.refused),
             "safe pictures: not answered": _of(*count.lost),
             "unscored": count.unscored,
         }
-        for count in counted(view, runs)
+        for count in counts
     ]
+
+
+def draw_counted(view: View, runs: list[Run]) -> None:
+    """The counts as a table; Streamlit reads the cells of this kind of table as Markdown."""
+    rows = [row | {"run": escape_markdown(str(row["run"]))} for row in tabled(view, counted(view, runs))]
     st.table(pd.DataFrame(rows).set_index("run"))
 
 

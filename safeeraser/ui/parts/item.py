@@ -42,7 +42,12 @@ def draw_picture(item: VQA, *, where: str, width: int | str = "stretch") -> bool
     """The item's picture; returns whether what belongs to it is still hidden."""
     harmful = item.set in answers.HARMFUL_PICTURE
     media.picture(item.picture, harmful=harmful, category=item.category, where=where, width=width)
-    return harmful and not media.revealed(item.picture)
+    return is_hidden(item)
+
+
+def is_hidden(item: VQA) -> bool:
+    """Whether the item's picture is a harmful one that the reader has not revealed."""
+    return item.set in answers.HARMFUL_PICTURE and not media.revealed(item.picture)
 
 
 def draw_question(item: VQA) -> None:

@@ -1,0 +1,72 @@
+"""How the numbers of a handout were made: data, judge, decoding, and every run with its settings and versions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from safeeraser.charts.handout import Html, Row, heading, note, pairs, table
+from safeeraser.charts.words import method_name
+from safeeraser.config import RunConfig
+from safeeraser.runs.contents import Facts
+from safeeraser.score.intervals import RESAMPLES
+
+DIGITS = 10  # of a hash, as many as tell two apart
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run, as it was made: its name, what stands for it on this page, and config.json.
+
+    row: its score row, an empty one without. pd_weight: 0 for none.
+    """
+
+    run: str
+    label: str
+    config: RunConfig
+    facts: Facts
+    row: Row
+    pd_weight: float
+    ships: bool
+
+
+def section(made: Sequence[Made], *, data: str, data_hash: str, split: str, judge: str | None) -> list[Html]:
+    """The last section of a handout."""
+    decoding = dict.fromkeys(str(one.row["decoding"]) for one in made if one.row)
+    facts = {
+        "Data set": data,
+        "Data hash": data_hash,
+        "Split": f"{split} (held out: nothing of it was trained on)" if split == "val" else split,
+        "Judge": judge,
+        "Decoding": "; ".join(decoding),
+        "Intervals": f"95 %, bootstrap with {RESAMPLES:,} resamples by picture; exact where all answers agree",
+    }
+    return [
+        heading("How these numbers were made"),
+        pairs(facts),
+        table(
+            ("Run", "Name", "Made (UTC)", "Method", "PD weight", "Seed", "Settings unlike the defaults"),
+            map(_run, made),
+        ),
+        table(("Runs", "Commit", "Data hash", "Python", "Machine", "Versions"), _origins(made)),
+        note("–: unknown, or none. Name: of the run's folder. Defaults: of the preset demo. Commit: of SafeEraser."),
+    ]
+
+
+def _run(made: Made) -> tuple[str | None, ...]:
+    config, facts = made.config, made.facts
+    kind = "example" if made.ships else "imported" if facts["imported"] else ""
+    name = f"{made.run} ({kind})" if kind else made.run
+    weight = f"{made.pd_weight:g}" if made.pd_weight else None
+    when = facts["created"].replace("T", " ").removesuffix("Z")
+    settings = config.other_flags() or "none"
+    return made.label, name, when, method_name(config.method), weight, str(config.seed), settings
+
+
+def _origins(made: Sequence[Made]) -> list[tuple[str, ...]]:
+    """What the runs were made with, once for all those that have it in common."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for one in made:
+        facts = one.facts
+        versions = ", ".join(f"{library} {number}" for library, number in facts["versions"].items())
+        hashes = (facts["commit"] or "")[:DIGITS], facts["data_hash"][:DIGITS]
+        groups.setdefault((*hashes, facts["python"], facts["machine"], versions), []).append(one.label)
+    return [("all" if len(groups) == 1 else "; ".join(labels), *origin) for origin, labels in groups.items()]
