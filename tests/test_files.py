@@ -124,3 +124,13 @@ def test_a_stamp_changes_with_the_file(tmp_path: Path):
     first = files.stamp(file)
     file.write_text("ab")
     assert files.stamp(file) != first
+
+
+def test_what_is_added_in_turn_never_shares_a_line_with_what_a_kill_left(tmp_path: Path):
+    file = tmp_path / "new" / "tags.jsonl"
+    files.append_in_turn(file, ["one", "two"])
+    files.append_in_turn(file, ["three"])
+    assert files.lines(file) == [b"one", b"two", b"three"]
+    file.write_bytes(b"one\nhal")
+    files.append_in_turn(file, ["two"])
+    assert files.lines(file) == [b"one", b"hal", b"two"]

@@ -99,6 +99,8 @@ EVERY = {
     "heat map": lambda: charts.category_heatmap([row(by_category={"sarr": {"Sex": score(0.5)}})], "sarr"),
     "along training": lambda: charts.along_training(LOOKS, ["sarr"]),
     "losses": lambda: charts.losses(LOG),
+    "overlaid losses": lambda: charts.overlaid_losses({"demo-po-s0": LOG, "demo-base-s0": []}),
+    "no overlaid losses": lambda: charts.overlaid_losses({"demo-po-s0": LOG}, "c"),
     "speed": lambda: charts.speed(LOG),
     "counts": lambda: charts.counts({"Sex": 3, "": 1}, what="records by category"),
     "official and clean": lambda: charts.official_against_clean([row(sarr=0.5, clean={"sarr": 0.25})], "sarr"),
@@ -379,6 +381,19 @@ def test_losses_have_raw_points_and_a_running_mean_for_each_term_and_the_total()
     assert lines["b, running mean"] == pytest.approx([0.75, 1.0, 1.25])
     assert lines["total"] == [1.5, 1.5, 1.5]
     assert "At step 3 the means are a 1, b 1.25, total 1.5." in chart.alt
+
+
+def test_losses_of_several_runs_are_a_line_each_told_apart_by_more_than_colour():
+    short = [row for row in LOG if row["step"] < 3]
+    chart = charts.overlaid_losses({"one": LOG, "<b>two</b>": short, "none": [{**LOG[0], "terms": {}}]}, "b")
+    one, two = chart.figure.data
+    assert (list(one.x), list(one.y)) == ([1, 2, 3], pytest.approx([0.75, 1.0, 1.25]))
+    assert (list(two.x), list(two.y), two.name) == ([1, 2], pytest.approx([0.75, 0.75]), "&lt;b&gt;two&lt;/b&gt;")
+    assert one.line.dash != two.line.dash
+    assert one.line.color != two.line.color
+    assert chart.table.values.tolist()[0] == ["one", 1, 0.5, 0.75]
+    assert "one 1.25 at step 3; <b>two</b> 0.75 at step 2. Not logged by none." in chart.alt
+    assert list(charts.overlaid_losses({"one": LOG}).figure.data[0].y) == [1.5, 1.5, 1.5]
 
 
 def test_a_long_log_is_thinned_and_keeps_its_last_step():

@@ -13,10 +13,11 @@ from written import log_row
 from safeeraser.config import RunConfig
 from safeeraser.data.official import SPLIT_FILES
 from safeeraser.plan import measured
-from safeeraser.runs import jobs, watching
+from safeeraser.runs import jobs, tags, watching
 from safeeraser.runs.folder import EXAMPLES, Run
+from safeeraser.ui.frame import state
 from safeeraser.ui.parts import job_words
-from safeeraser.ui.views import run_list, run_view
+from safeeraser.ui.views import chosen_runs, run_list, run_view
 
 MAIN = Path(__file__).parents[2] / "safeeraser" / "ui" / "frame" / "main.py"
 EXAMPLE = "demo-po-s0-6c48dc"
@@ -229,6 +230,130 @@ def test_the_list_shows_examples_with_scores_and_filters_by_the_address(runs_fol
     assert len(press(none, "Clear all filters").dataframe[0].value) == len(table)
 
 
+BASE, PO, PO_PD, GD = "demo-base-s0-e8752e", EXAMPLE, "demo-po-pd-s0-44136f", "demo-gd-s0-c897b5"
+
+
+def chosen(*names: str, **more: str) -> AppTest:
+    return opened("runs", chosen=",".join(names), **more)
+
+
+def test_one_chosen_run_is_opened_by_a_button_above_the_table(runs_folder: Path):
+    app = chosen(PO)
+    assert {"Open", "Delete", "Choose none"} <= set(buttons(app))
+    assert "runs compared" not in words(app)
+    press(app, "Open")
+    assert address(app, "run") == PO
+    assert app.header[0].value.replace("\\", "") == PO
+
+
+def test_a_tick_in_the_table_chooses_and_what_is_filtered_away_stays_chosen(runs_folder: Path):
+    app = chosen(PO, GD, find="-pd-")
+    assert app.multiselect("widget-chosen").value == [PO, GD]
+    names = list(app.dataframe[0].value["Run"])
+    app.session_state["runs-table"] = {"selection": {"rows": [names.index(PO_PD)]}}
+    app.multiselect("widget-chosen").set_value([PO, GD, PO_PD]).run()
+    assert address(app, "chosen") == f"{PO},{GD},{PO_PD}"
+    assert app.session_state["runs-table"]["selection"]["rows"] == [names.index(PO_PD)]
+    assert address(press(app, "Choose none"), "chosen") is None
+
+
+def test_several_runs_are_compared_by_the_settings_in_which_they_differ(runs_folder: Path):
+    made("mine", "failed", lr=0.5, seed=7)
+    app = chosen(PO, PO_PD, "mine")
+    table = app.dataframe[1].value.set_index("Setting")
+    assert table.loc["pd"].to_dict() == {PO: "off", PO_PD: "on", "mine": "on"}
+    assert set(table.index) == {"pd", "lr", "seed"}
+    assert not {"None", "True", "False"} & set(table.to_numpy().ravel())
+    (runs_folder / "mine" / "config.json").write_text("{}")
+    app = chosen(PO, "mine")
+    assert "Left out, as their settings cannot be read: mine" in words(app)
+
+
+def test_the_losses_of_several_runs_lie_in_one_chart_of_a_term_that_is_chosen(runs_folder: Path):
+    app = chosen(PO, GD, BASE, loss="retain")
+    assert app.selectbox("widget-loss").options == ["total of all terms", "prefer", "forget", "retain"]
+    numbers = app.dataframe[2].value
+    assert set(numbers["Run"]) == {GD}
+    app.selectbox("widget-loss").select("total of all terms").run()
+    assert set(app.dataframe[2].value["Run"]) == {PO, GD}
+    assert "Methods minimise different sums" in words(app)
+    assert "None of these runs has logged" in words(chosen(BASE, made("mine", "failed").name))
+
+
+def test_chosen_answers_stand_beside_each_other_the_base_models_first(runs_folder: Path):
+    made("mine", "failed")
+    found = {job.name: job for job in run_list.every()}
+    picked = [found[name] for name in ("mine", PO, GD, PO_PD, BASE, "demo-kl-s0-d2e5c6")]
+    assert [job.name for job in chosen_runs.comparable(picked)] == [BASE, PO, GD, PO_PD]
+    app = press(chosen(PO, PO_PD, BASE), "Compare answers")
+    assert app.title[0].value == "Compare answers"
+    assert [address(app, name) for name in ("a", "b", "more")] == [BASE, PO, PO_PD]
+    app = chosen(PO, "mine")
+    assert next(button for button in app.button if button.label == "Compare answers").disabled
+
+
+def test_tags_are_given_shown_searched_and_removed(runs_folder: Path):
+    app = chosen(PO, PO_PD)
+    app.text_input("tag-text").set_value("  for the talk ")
+    press(app, "Tag 2 runs")
+    assert tags.every().of(PO) == ["for the talk"]
+    shown = app.dataframe[0].value.set_index("Run")["Tags"]
+    assert [list(shown[name]) for name in (PO, PO_PD)] == [["for the talk"]] * 2
+    assert sorted(opened("runs", find="TALK").dataframe[0].value["Run"]) == sorted([PO, PO_PD])
+    press(chosen(PO), "Remove for the talk from 1 run")
+    assert [tags.every().of(name) for name in (PO, PO_PD)] == [[], ["for the talk"]]
+    app = chosen(PO)
+    app.text_input("tag-text").set_value("   ")
+    press(app, "Tag 1 run")
+    assert "a tag has 1 to 30 printable characters" in words(app)
+
+
+def test_a_damaged_file_of_tags_is_told_and_closes_nothing(runs_folder: Path):
+    tags.give([PO], "kept")
+    tags.file().write_text(tags.file().read_text() + "broken\n")
+    app = chosen(PO)
+    assert "Some tags are missing" in words(app)
+    assert "line 2: not valid JSON" in words(app)
+    assert list(app.dataframe[0].value.set_index("Run")["Tags"][PO]) == ["kept"]
+    assert "kept" in words(opened("runs", run=PO))
+
+
+def test_a_hostile_tag_is_text(runs_folder: Path):
+    tags.give([PO], "![x](//evil.example) :red[x]")
+    app = chosen(PO)
+    label = next(button.label for button in app.button if button.label.startswith("Remove "))
+    assert "](" not in label
+    assert "](" not in "".join(element.value for element in opened("runs", run=PO).markdown)
+
+
+def test_only_own_runs_that_are_not_active_are_deleted_and_the_others_say_why_they_stay(runs_folder: Path):
+    made("mine", "failed")
+    made("at-work", "running", dead=False)
+    found = [job for job in run_list.every() if job.name in ("mine", "at-work", PO)]
+    names, stay = chosen_runs.deletable(found)
+    assert names == ["mine"]
+    assert stay == {"at-work": "running: cancel it first", PO: "an example of the project, which stays as it is"}
+    app = press(chosen("mine", "at-work", PO), "Delete")
+    assert Run.find("mine").folder.exists()
+    assert "mine (" in words(app).replace("**", "")
+    assert "at-work: running: cancel it first" in words(app)
+    assert "Delete 1 run for good" in buttons(app)
+    assert next(button for button in chosen(PO).button if button.label == "Delete").disabled
+
+
+def test_a_run_takes_its_tags_with_it(runs_folder: Path):
+    made("mine", "failed")
+    tags.give(["mine", PO], "old")
+    jobs.delete("mine")
+    assert tags.every().by_run == {PO: ["old"]}
+
+
+def test_names_with_commas_are_chosen_by_the_address_too():
+    names = ["a,b", "50%2C", "c"]
+    assert state.unlisted(state.listed(names)) == names
+    assert state.listed(["a", "b"]) == "a,b"
+
+
 def test_active_runs_come_first_then_the_newest(runs_folder: Path):
     made("old", "failed")
     made("worked-on", "running", dead=False)
@@ -310,7 +435,7 @@ def test_settings_of_two_runs_are_compared_by_their_differences_only(runs_folder
     table = run_view.differences(one, other, names=("a", "b"))
     assert table.values.tolist() == [["max_steps", "–", "9"], ["lr", "0.1", "0.0015"]]
     app = opened("runs", run=EXAMPLE, **{"with": "demo-po-pd-s0-44136f"})
-    assert app.dataframe[-1].value.values.tolist() == [["pd", "False", "True"]]
+    assert app.dataframe[-1].value.values.tolist() == [["pd", "off", "on"]]
 
 
 def test_a_log_shows_its_last_lines_each_as_it_ended(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,9 @@ import pytest
 from browser import Server, Visit, settled, still, visit
 from playwright.sync_api import Browser, Page, expect
 
-from safeeraser.runs import jobs
-from safeeraser.runs.folder import Run
+from safeeraser.runs import jobs, tags
+from safeeraser.runs.folder import EXAMPLES, Run, root
+from safeeraser.ui.views import run_list
 
 pytestmark = pytest.mark.slow
 
@@ -141,6 +143,46 @@ def test_two_sessions_see_the_same_run(browser: Browser, server: Server):
     one.context.pages[0].get_by_role("button", name="Resume").wait_for()
     one.context.close()
     two.context.close()
+
+
+def tick(page: Page, row: int) -> None:
+    """Tick a row of the table of runs, counted from 0."""
+    box = page.locator(".st-key-runs-table").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 18, box["y"] + 35 * row + 52)
+    still(page)
+
+
+def test_rows_are_ticked_compared_tagged_and_deleted(reader: Visit):
+    for name in ("my-po", "my-po-too"):
+        shutil.copytree(EXAMPLES / "demo-po-s0-6c48dc", root() / name)
+    page = reader.open("/runs?find=po", title="Runs")
+    listed = [job.name for job in run_list.every() if "po" in job.name]
+    opens = page.locator(".st-key-open-chosen")
+    tick(page, listed.index("my-po"))
+    opens.wait_for()
+    tick(page, listed.index("demo-po-pd-s0-44136f"))
+    page.get_by_role("heading", name="2 runs compared").wait_for()
+    expect(opens).to_have_count(0)
+    chosen = page.locator(".st-key-widget-chosen")
+    expect(chosen).to_contain_text("my-po")
+    page.get_by_role("button", name="Tag", exact=True).click()
+    page.get_by_label("A tag").fill("of two")
+    page.get_by_role("button", name="Tag 2 runs").click()
+    until(lambda: tags.every().of("my-po") == ["of two"])
+    page.goto(f"{reader.server.url}/runs?chosen=my-po,my-po-too,demo-po-pd-s0-44136f&find=po")
+    settled(page, "Runs")
+    tick(page, listed.index("my-po-too"))  # ticked by the address: this takes the tick away
+    expect(chosen).not_to_contain_text("my-po-too")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_text("an example of the project, which stays as it is").wait_for()
+    assert (root() / "my-po").exists()
+    page.get_by_role("button", name="Delete 1 run for good").click()
+    until(lambda: not (root() / "my-po").exists())
+    opens.wait_for()
+    assert page.url.endswith("chosen=demo-po-pd-s0-44136f&find=po")
+    assert (root() / "my-po-too").exists()
+    assert tags.every().by_run == {"demo-po-pd-s0-44136f": ["of two"]}
 
 
 def test_a_wrong_setting_is_named_and_nothing_is_launched(reader: Visit):

@@ -20,6 +20,7 @@ PARAMETERS = [
     *("data", "split", "a", "b", "judge", "set", "category", "type", "q", "outcome", "outcome_a", "outcome_b", "flag"),
     *("item", "record", "as", "page", "more", "diff", "blind", "changed", "section", "metric", "by", "along", "val"),
     *("runs", "clean", "means", "seed", "cases", "from", "case", "run", "with", "hold", "states", "methods", "find"),
+    *("chosen", "loss"),
     *("settings", "copy", "preset", "name", "device", "pds", "seeds", "show", "check", "n", "at", "whose"),
     "![x](//evil.example)",
 ]

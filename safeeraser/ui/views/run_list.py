@@ -53,10 +53,9 @@ def draw(found: Sequence[Job]) -> None:
         st.selectbox(
             "Open a run", [job.name for job in found], key="open-run", placeholder="Choose one", on_change=_opened
         )
-    names = state.several(
-        "Chosen runs", [job.name for job in found], "chosen", placeholder="Tick rows of the table, or choose here"
-    )
-    chosen = [job for job in found if job.name in names]
+    by_name = {job.name: job for job in found}
+    names = state.several("Chosen runs", list(by_name), "chosen", placeholder="Tick rows of the table, or choose here")
+    chosen = [by_name[name] for name in names]
     known = tags.every()
     if known.damage:
         st.warning(f"Some tags are missing. {escape_markdown(known.damage)}", icon=":material/label_off:")
