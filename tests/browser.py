@@ -26,6 +26,7 @@ TITLES = {
     "compare": "Compare answers",
     "metrics": "Metrics",
     "over_forgetting": "Over-forgetting",
+    "probes": "Probes",
     "judge_audit": "Judge audit",
 }
 ROOT = Path(__file__).parent.parent

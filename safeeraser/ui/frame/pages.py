@@ -19,6 +19,7 @@ PAGES: dict[str, tuple[str, str, Header]] = {
     "compare": ("Compare", ":material/compare:", "shown"),
     "metrics": ("Metrics", ":material/bar_chart:", "shown"),
     "over_forgetting": ("Over-forgetting", ":material/visibility:", "shown"),
+    "probes": ("Probes", ":material/contact_support:", "shown"),
     "judge_audit": ("Judge audit", ":material/gavel:", "shown"),
 }
 

@@ -5,6 +5,7 @@ import streamlit as st
 from safeeraser.data import images
 from safeeraser.data.records import VQA
 from safeeraser.errors import SafeEraserError
+from safeeraser.generate import probes
 from safeeraser.generate.ask import Answer, Asker
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import escape_markdown
@@ -14,7 +15,7 @@ TYPES = ["png", "jpg", "jpeg", "webp", "bmp", "gif"]
 
 
 @st.cache_resource(show_spinner=False)
-def _asker() -> Asker:
+def asker() -> Asker:
     """One worker for all sessions: it starts with the first question, ends when idle, and when the app ends."""
     return Asker()
 
@@ -22,8 +23,9 @@ def _asker() -> Asker:
 def draw(view: View, item: VQA, names: list[str], *, hidden: bool) -> None:
     """The form and, once asked, the answers of all the runs that are compared."""
     st.caption(
-        "A worker process answers, greedily or as the run samples; these answers are outside all metrics and are not "
-        "kept. The first question takes longer: it loads the model. An upload stays in memory and is never written."
+        "A worker process answers, greedily or as the run samples; these answers are outside all metrics. The first "
+        "question takes longer: it loads the model. What is asked about the item's picture is kept on the page Probes; "
+        "an upload stays in memory and is never written, nor is what is asked about it."
     )
     upload = st.file_uploader(
         "Another picture instead of the item's", type=TYPES, max_upload_size=images.MAX_BYTES // 2**20, key="upload"
@@ -43,8 +45,10 @@ def draw(view: View, item: VQA, names: list[str], *, hidden: bool) -> None:
                 if source is None:
                     st.error("The item's picture file is missing; upload a picture instead.")
                     return
-                said = _asker().ask(runs=names, picture=source, question=question)
+                said = asker().ask(runs=names, picture=source, question=question)
             st.session_state["asked"] = (item.id, bool(picture), question, said)
+            if picture is None:
+                probes.keep(view.data, item.id, question, {one.run: one.answer for one in said})
     except SafeEraserError as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
     _show(view, item)
