@@ -88,6 +88,15 @@ def test_what_is_asked_in_compare_about_an_items_picture_is_kept(fake: Fake):
     assert len(fake.asked) == 2
 
 
+def test_hide_all_folds_what_was_answered_about_a_harmful_picture(fake: Fake):
+    app = opened("compare", set="forget")
+    button(app, "Ask").click().run()
+    said = f"{fake.asked[0]} says"
+    assert said in html(app)
+    button(app, "Hide all").click().run()
+    assert said not in html(app)
+
+
 def test_an_answer_that_cannot_be_kept_is_still_shown(fake: Fake):
     probes.file().mkdir(parents=True)
     app = opened("compare", set="decouple")

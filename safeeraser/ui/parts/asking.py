@@ -51,21 +51,21 @@ def draw(view: View, item: VQA, names: list[str], *, hidden: bool) -> None:
                 probes.keep(view.data, item.id, question, {one.run: one.answer for one in said})
     except SafeEraserError as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
-    _show(view, item)
+    _show(view, item, hidden=hidden)
 
 
-def _show(view: View, item: VQA) -> None:
+def _show(view: View, item: VQA, *, hidden: bool) -> None:
     about, uploaded, question, said = st.session_state.get("asked", (None, False, "", []))
     if about != item.id or not said:
         return
     st.markdown(f"**{escape_markdown(question)}** about {'the upload' if uploaded else 'the item'}")
     for cell, one in zip(st.columns(len(said)), said, strict=True):
         with cell, st.container(border=True):
-            _answer(view, one)
+            _answer(view, one, folded=hidden and not uploaded)
 
 
-def _answer(view: View, one: Answer) -> None:
+def _answer(view: View, one: Answer, *, folded: bool) -> None:
     st.markdown(f"**{escape_markdown(view.labels.get(one.run, one.run))}**")
     st.badge("outside the metrics", color="gray", icon=":material/science:")
-    answers.show(one.answer)
+    answers.show_unless(folded, one.answer)
     st.caption(f"{one.seconds:.1f} s")

@@ -17,8 +17,6 @@ from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import job_words, plots
 from safeeraser.ui.views import run_view
 
-BESIDE = 4  # runs that Compare shows beside each other
-
 
 def actions(chosen: Sequence[Job], known: Tags) -> None:
     """The buttons above the table, for as many runs as are chosen."""
@@ -53,7 +51,7 @@ def _compare_answers(chosen: Sequence[Job]) -> None:
     """The button to Compare, with the base model's run as A if it is among them."""
     beside = comparable(chosen)
     left_out = len(chosen) - len(beside)
-    why = f"Without {left_out} of them: Compare shows {BESIDE} runs at most, with answers on one data set"
+    why = f"Without {left_out} of them: Compare shows runs with answers on one data set"
     pressed = st.button(
         "Compare answers",
         key="compare-chosen",
@@ -72,7 +70,7 @@ def comparable(chosen: Sequence[Job]) -> list[Job]:
     """The runs whose answers can stand beside each other: of the first one's data set, the base model's first."""
     answered = [job for job in chosen if job.config and Run(job.log.parent).answers.exists()]
     of_one = [job for job in answered if job.config.data == answered[0].config.data]  # pyright: ignore
-    return sorted(of_one, key=lambda job: job.config.trains)[:BESIDE]  # pyright: ignore
+    return sorted(of_one, key=lambda job: job.config.trains)  # pyright: ignore
 
 
 def _tags(names: list[str], known: Tags) -> None:
@@ -85,7 +83,7 @@ def _tags(names: list[str], known: Tags) -> None:
         _keep(lambda: tags.give(names, text))
     for tag in dict.fromkeys(tag for name in names for tag in known.of(name)):
         tagged = [name for name in names if tag in known.of(name)]
-        words = f"Remove {escape_markdown(tag)} from {_count(tagged)}"
+        words = f"Remove “{escape_markdown(tag)}” from {_count(tagged)}"
         if st.button(words, key=f"untag-{tag}", icon=":material/label_off:"):
             _keep(lambda tag=tag: tags.take(names, tag))
 
@@ -101,7 +99,7 @@ def _keep(act) -> None:
 
 def deletable(chosen: Sequence[Job]) -> tuple[list[str], dict[str, str]]:
     """The names of the runs that may be deleted, and why each of the others stays."""
-    stay = {job.name: "an example of the project, which stays as it is" for job in chosen if job.ships}
+    stay = {job.name: "an example of the project" for job in chosen if job.ships}
     stay |= {job.name: f"{job.status}: cancel it first" for job in chosen if job.status in ACTIVE}
     return [job.name for job in chosen if job.name not in stay], stay
 
