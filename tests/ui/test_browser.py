@@ -30,6 +30,7 @@ ADDRESSES = {
     "/samples": "Samples",
     "/metrics": "Metrics",
     "/over_forgetting": "Over-forgetting",
+    "/probes": "Probes",
     "/judge_audit": "Judge audit",
 }
 BACKGROUNDS: dict[Literal["light", "dark"], str] = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}
