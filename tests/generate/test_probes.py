@@ -31,6 +31,13 @@ def test_answers_to_the_same_question_come_together_and_the_latest_of_a_run_coun
     assert len(probes.of("other").kept) == 1
 
 
+def test_the_first_who_asked_and_when_each_run_was_made_are_kept():
+    probes.keep("demo", "a", "Why?", {"one": "so"}, who="Ann", made={"one": "1"})
+    probes.keep("demo", "a", "Why?", {"one": "no", "two": "yes"}, who="Bo", made={"one": "2", "two": "1"})
+    (probe,) = probes.of("demo").kept
+    assert (probe.who, probe.made) == ("Ann", {"one": "2", "two": "1"})
+
+
 def test_a_removed_probe_is_gone_with_its_answers_until_it_is_asked_again():
     probes.keep("demo", "a", "Why?", {"one": "so"})
     probes.remove(probes.of("demo").kept[0])

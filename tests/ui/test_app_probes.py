@@ -126,6 +126,17 @@ def test_all_runs_without_an_answer_are_asked_and_the_error_of_one_stops_no_othe
     assert button(app, "All runs have answered").disabled
 
 
+def test_a_run_that_was_made_anew_is_asked_again_and_its_older_answer_says_so(fake: Fake, items: dict[str, str]):
+    probes.keep("demo", items["decouple"], "Why?", {PO: "so"}, who="*Ann*", made={PO: "2001-01-01T00:00:00Z"})
+    app = opened()
+    assert "before it was made anew" in words(app)
+    assert "by \\*Ann\\*" in words(app)
+    button(app, "Ask all runs").click().run()
+    assert PO in fake.asked
+    assert "made anew" not in words(app)
+    assert button(app, "All runs have answered").disabled
+
+
 def test_hostile_texts_of_a_probe_are_text(fake: Fake, items: dict[str, str]):
     probes.keep("demo", items["decouple"], HOSTILE, {HOSTILE: HOSTILE})
     probes.keep("demo", HOSTILE, HOSTILE, {PO: HOSTILE})

@@ -1,5 +1,7 @@
 """Ask your own: a question about the item's picture or an uploaded one, answered outside the app and the metrics."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from safeeraser.data import images
@@ -7,6 +9,7 @@ from safeeraser.data.records import VQA
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate import probes
 from safeeraser.generate.ask import Answer, Asker
+from safeeraser.ui.frame import reading
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import answers
@@ -48,10 +51,17 @@ def draw(view: View, item: VQA, names: list[str], *, hidden: bool) -> None:
                 said = asker().ask(runs=names, picture=source, question=question)
             st.session_state["asked"] = (item.id, bool(picture), question, said)
             if picture is None:
-                probes.keep(view.data, item.id, question, {one.run: one.answer for one in said})
+                keep(view, item.id, question, said)
     except SafeEraserError as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
     _show(view, item, hidden=hidden)
+
+
+def keep(view: View, item: str, question: str, said: Sequence[Answer]) -> None:
+    """Keep the answers as a probe, with whose they are."""
+    made = {one.run: reading.facts(view.runs[one.run])["created"] for one in said if one.run in view.runs}
+    who = (st.session_state.get("who") or "").strip()
+    probes.keep(view.data, item, question, {one.run: one.answer for one in said}, who=who, made=made)
 
 
 def _show(view: View, item: VQA, *, hidden: bool) -> None:

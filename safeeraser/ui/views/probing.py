@@ -8,6 +8,7 @@ from safeeraser.data.records import VQA
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate import probes
 from safeeraser.generate.probes import Probe
+from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import escape_markdown
@@ -64,7 +65,7 @@ def _probe(view: View, probe: Probe) -> None:
             st.caption("Reveal the picture first: what is answered about it may be harmful.")
         elif vqa and pressed:
             _ask(view, probe, vqa, waiting)
-        for run, why in _failed(probe).items():
+        for run, why in _failed(probe, waiting).items():
             st.error(escape_markdown(f"{view.labels.get(run, run)}: {why}"), icon=":material/error:")
         if vqa:
             _answers(view, probe, hidden=hidden)
@@ -72,7 +73,8 @@ def _probe(view: View, probe: Probe) -> None:
 
 def _question(probe: Probe, vqa: VQA | None) -> None:
     about = f"{answers.SETS[vqa.set]} · {escape_markdown(vqa.category)} · {vqa.split} · " if vqa else ""
-    st.caption(f"{about}asked {job_words.moment(probe.time)}")
+    by = f" by {escape_markdown(probe.who)}" if probe.who else ""
+    st.caption(f"{about}asked {job_words.moment(probe.time)}{by}")
     st.markdown(f"**{escape_markdown(probe.question)}**")
     if vqa is None:
         st.warning(f"The data set has no item {escape_markdown(probe.item)} any more.", icon=":material/difference:")
@@ -83,7 +85,13 @@ def _question(probe: Probe, vqa: VQA | None) -> None:
 def unanswered(view: View, probe: Probe) -> list[str]:
     """The runs of the data set that have a model here and no answer to the probe, in the order of the charts."""
     runs = sorted(view.runs.values(), key=reading.place)
-    return [run.name for run in runs if run.name not in probe.answers and not run.answers_imported]
+    return [run.name for run in runs if not run.answers_imported and not _answered(probe, run)]
+
+
+def _answered(probe: Probe, run: Run) -> bool:
+    """Whether the run has answered, as it is now: one that was made anew since is another."""
+    created = reading.facts(run)["created"]
+    return run.name in probe.answers and probe.made.get(run.name, created) == created
 
 
 def _ask(view: View, probe: Probe, vqa: VQA, names: Sequence[str]) -> None:
@@ -93,21 +101,20 @@ def _ask(view: View, probe: Probe, vqa: VQA, names: Sequence[str]) -> None:
     failed: dict[str, str] = {}
     bar = st.progress(0.0)
     for done, name in enumerate(names):
-        said = f"{done} of {len(names)} asked; now {view.labels[name]}"
-        bar.progress(done / len(names), text=escape_markdown(said))
+        bar.progress(done / len(names), text=escape_markdown(f"{done} of {len(names)} asked; now {view.labels[name]}"))
         try:
-            (one,) = asking.asker().ask(runs=[name], picture=vqa.picture, question=probe.question)
-            probes.keep(probe.data, probe.item, probe.question, {name: one.answer})
+            said = asking.asker().ask(runs=[name], picture=vqa.picture, question=probe.question)
+            asking.keep(view, probe.item, probe.question, said)
         except SafeEraserError as error:
             failed[name] = str(error)
     st.session_state[FAILED] = st.session_state.get(FAILED, {}) | {probe.key: failed}
     st.rerun()
 
 
-def _failed(probe: Probe) -> dict[str, str]:
-    """The runs that did not answer when this session asked last, and why."""
+def _failed(probe: Probe, waiting: Sequence[str]) -> dict[str, str]:
+    """Of the runs without an answer, those that gave none when this session asked last, and why."""
     told = st.session_state.get(FAILED, {}).get(probe.key, {})
-    return {run: why for run, why in told.items() if run not in probe.answers}
+    return {run: why for run, why in told.items() if run in waiting}
 
 
 def _answers(view: View, probe: Probe, *, hidden: bool) -> None:
@@ -117,6 +124,12 @@ def _answers(view: View, probe: Probe, *, hidden: bool) -> None:
     for start in range(0, len(names), WIDE):
         for cell, name in zip(st.columns(WIDE), names[start : start + WIDE], strict=False):
             with cell, st.container(border=True, height="stretch"):
-                gone = "" if name in view.runs else " · no longer here"
-                st.markdown(f"**{escape_markdown(view.labels.get(name, name))}**{gone}")
+                st.markdown(f"**{escape_markdown(view.labels.get(name, name))}**{_standing(view, probe, name)}")
                 answers.show_unless(hidden, probe.answers[name])
+
+
+def _standing(view: View, probe: Probe, name: str) -> str:
+    """What must be said of the run that answered, where it is not the one that is here."""
+    if name not in view.runs:
+        return " · no longer here"
+    return "" if _answered(probe, view.runs[name]) else " · before it was made anew"
