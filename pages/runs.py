@@ -1,4 +1,4 @@
-"""Runs: what every run is doing; one run with its charts, log, scores and settings."""
+"""Runs: what every run is doing, several compared, tagged or deleted; one run with its charts, log and scores."""
 
 import streamlit as st
 
@@ -26,6 +26,7 @@ st.button(
 )
 run, active = Run(job.log.parent), job.status in ACTIVE
 st.header(escape_markdown(run.name))
+run_view.tagged(run.name)
 if job.ships:
     st.caption("An example run of the project: it stays as it is.")
 run_view.status(run.name, active=active)

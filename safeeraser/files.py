@@ -108,6 +108,21 @@ def append(path: Path, lines: Iterable[str]) -> None:
             os.fsync(file.fileno())
 
 
+def append_in_turn(path: Path, lines: Iterable[str]) -> None:
+    """`append` for a file that several processes add to: one after the other, on lines of their own.
+
+    What a kill left half-written stays as it is. Makes the folder if it is missing. Raises FileError.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            half = size and file.read() != b"\n"
+            append(path, ["", *lines] if half else lines)
+
+
 def lines(path: Path) -> list[bytes]:
     """The whole lines of a file, without their ends; none where there is no file. Raises FileError."""
     return _read(path).split(b"\n")[:-1]

@@ -14,9 +14,10 @@ from safeeraser.charts.dumbbell import dumbbell
 from safeeraser.charts.exports import ChartError, export
 from safeeraser.charts.slicing import by_slice
 from safeeraser.charts.tradeoff import against_sarr
-from safeeraser.charts.training import along_training, losses, speed
+from safeeraser.charts.training import TOTAL, along_training, losses, overlaid_losses, speed
 
 __all__ = [
+    "TOTAL",
     "Chart",
     "ChartError",
     "Unlike",
@@ -31,6 +32,7 @@ __all__ = [
     "export",
     "losses",
     "official_against_clean",
+    "overlaid_losses",
     "sarr_parts",
     "speed",
     "stamped",

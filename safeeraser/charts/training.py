@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from safeeraser.charts.chart import COLOURS, VERMILLION, Chart, frame, nothing, shown
+from safeeraser.charts.chart import COLOURS, LINE, VERMILLION, Chart, frame, nothing, shown
 from safeeraser.charts.intervals import whiskers
 from safeeraser.charts.words import hover, numbers, percent, wording, written
 
@@ -18,6 +18,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 STEP = "Optimizer step"
 MEAN = "{}, running mean"
+TOTAL = "total"  # the loss that was trained on: all terms with their weights
 
 Look = Mapping[str, Any]
 
@@ -93,7 +94,7 @@ def losses(log_rows: Iterable[Mapping[str, Any]]) -> Chart:
     terms = list(dict.fromkeys(name for row in log for name in row["terms"]))
     values = {term: [row["terms"].get(term) for row in log] for term in terms}
     if len(terms) > 1:
-        values["total"] = [row["loss"] for row in log]
+        values[TOTAL] = [row["loss"] for row in log]
     drawn = _drawn(len(log))
     table = _table([row["step"] for row in log], values, drawn)
     figure = _panels(list(map(shown, values)))
@@ -106,6 +107,55 @@ def losses(log_rows: Iterable[Mapping[str, Any]]) -> Chart:
     last = ", ".join(f"{name} {_written(table[MEAN.format(name)][-1])}" for name in values)
     told = f"{heading}. At step {log[-1]['step']} the means are {last}.{_left_out(drawn)}"
     return Chart(figure, {}, pd.DataFrame(table), told)
+
+
+def overlaid_losses(logs: Mapping[str, Sequence[Mapping[str, Any]]], term: str = TOTAL) -> Chart:
+    """One loss of several runs in nats per optimizer step: a line each, its running mean; a run without it has none.
+
+    logs: {run: log rows as `losses` takes them}; term: a name of a term, or TOTAL for the sum that was trained on.
+    """
+    heading = f"Loss of several runs in nats: {term}, running mean"
+    tables = {run: _running(_by_step(rows), term) for run, rows in logs.items()}
+    known = {run: table for run, table in tables.items() if table["Step"]}
+    if not known:
+        return nothing(title=heading, why="None of these runs has logged this loss.")
+    figure = go.Figure([_run_line(run, table, term, place=place) for place, (run, table) in enumerate(known.items())])
+    frame(figure, title=heading, height=380 + LINE * len(known), legend=True)
+    figure.update_xaxes(title_text=STEP)
+    figure.update_yaxes(title_text="nats")
+    rows = [
+        {"Run": run, "Step": step, "Loss": loss, "Running mean": running}
+        for run, table in known.items()
+        for step, loss, running in zip(table["Step"], table[term], table[MEAN.format(term)], strict=True)
+    ]
+    last = "; ".join(f"{run} {_written(t[MEAN.format(term)][-1])} at step {t['Step'][-1]}" for run, t in known.items())
+    without = [run for run in tables if run not in known]
+    told = f" Not logged by {', '.join(without)}." if without else ""
+    return Chart(figure, {}, pd.DataFrame(rows), f"{heading}. Last: {last}.{told}")
+
+
+def _running(log: Sequence[Mapping[str, Any]], term: str) -> dict[str, list]:
+    """Of the steps that have this loss, those that are drawn, with the loss and its running mean."""
+    values = [(row["step"], row["loss"] if term == TOTAL else row["terms"].get(term)) for row in log]
+    known = [(step, value) for step, value in values if value is not None]
+    return _table([step for step, _ in known], {term: [value for _, value in known]}, _drawn(len(known)))
+
+
+def _run_line(run: str, table: Mapping[str, list], term: str, *, place: int) -> go.Scatter:
+    means = table[MEAN.format(term)]
+    colour = COLOURS[place % len(COLOURS)]
+    return go.Scatter(
+        name=shown(run),
+        x=table["Step"],
+        y=means,
+        mode="lines",
+        line={"color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
+        hovertext=[
+            f"{shown(run)}, step {step}<br>{shown(term)}: {_written(mean)}"
+            for step, mean in zip(table["Step"], means, strict=True)
+        ],
+        hoverinfo="text",
+    )
 
 
 def speed(log_rows: Iterable[Mapping[str, Any]]) -> Chart:
@@ -142,7 +192,7 @@ def _panels(names: Sequence[str]) -> go.Figure:
 
 def _drawn(steps: int) -> range:
     """Which of that many steps are drawn: every k-th, counted from the last."""
-    every = -(-steps // POINTS)
+    every = max(1, -(-steps // POINTS))
     return range((steps - 1) % every, steps, every)
 
 

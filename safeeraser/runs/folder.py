@@ -163,6 +163,10 @@ class Run:
             self.folder.rename(grave)
         shutil.rmtree(grave)
 
+    def size(self) -> int:
+        """The bytes of all files in its folder."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
     def saved_steps(self) -> dict[int, Path]:
         """The checkpoints by the step after which they were saved, oldest first."""
         found = {folder.name.removeprefix("step-"): folder for folder in self.checkpoints.glob("step-*")}

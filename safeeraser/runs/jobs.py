@@ -22,7 +22,7 @@ import psutil
 
 from safeeraser.config import RunConfig
 from safeeraser.errors import SafeEraserError
-from safeeraser.runs import watching
+from safeeraser.runs import tags, watching
 from safeeraser.runs.folder import EXAMPLES, LONGEST_NAME, Run, identity, is_name, root
 from safeeraser.runs.watching import ACTIVE, Job
 
@@ -115,12 +115,13 @@ def cancel(name: str, *, force: bool = False) -> None:
 
 
 def delete(name: str) -> None:
-    """Throw a run away that is the user's own and not active; raises JobError or RunError otherwise."""
+    """Throw a run away with its tags, if it is the user's own and not active; raises JobError or RunError otherwise."""
     run = find(name)
     with launch_lock():
         if (job := watch(name)).status in ACTIVE:
             raise StillActiveError(f"{name} is {job.status}; cancel it first")
         run.delete()
+    tags.forget(name)
 
 
 def watch(name: str) -> Job:

@@ -81,7 +81,7 @@ def test_two_launches_queue_and_are_watched_to_their_scores(reader: Visit):
     assert Run.find(second).scores is not None
     page.get_by_role("button", name="All runs").click()
     still(page)
-    page.get_by_label("Search names, models, data").wait_for()
+    page.get_by_label("Search runs").wait_for()
 
 
 def test_a_double_click_starts_one_run(reader: Visit):

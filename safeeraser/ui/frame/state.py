@@ -5,7 +5,7 @@ header has the address of all of it. An address without parameters, opened from 
 session last saw on it. Nothing is pickled, and whether a picture is revealed is never in an address.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -97,13 +97,23 @@ def select(
 
 
 def several(label: str, options: Sequence[str], name: str, *, resets: Sequence[str] = (), **how: Any) -> list[str]:
-    """Any number of the options; none chosen means all."""
-    wanted = [value for value in get(name).split(",") if value]
-    asked = [value for value in wanted if value in options][: how.get("max_selections")]
+    """Any number of the options."""
+    wanted = unlisted(get(name))
+    asked = [value for value in dict.fromkeys(wanted) if value in options][: how.get("max_selections")]
     if absent := [value for value in wanted if value not in options]:
         st.warning(f"{label}: {escape_markdown(', '.join(absent))} is not one of these and is left out.")
-        put(**{name: ",".join(asked)})
-    return st.multiselect(label, options, **_bound(name, asked, resets, ",".join), **how)
+        put(**{name: listed(asked)})
+    return st.multiselect(label, options, **_bound(name, asked, resets, listed), **how)
+
+
+def listed(values: Iterable[str]) -> str:
+    """Several values as one parameter; a comma inside a value is told from those between them."""
+    return ",".join(value.replace("%", "%25").replace(",", "%2C") for value in values)
+
+
+def unlisted(text: str) -> list[str]:
+    """The values of `listed`."""
+    return [value.replace("%2C", ",").replace("%25", "%") for value in text.split(",") if value]
 
 
 def text(label: str, name: str, *, resets: Sequence[str] = (), **how: Any) -> str:

@@ -13,7 +13,7 @@ from safeeraser.charts.words import percent, wording
 from safeeraser.config import RunConfig
 from safeeraser.data.rows import LogRow
 from safeeraser.errors import SafeEraserError
-from safeeraser.runs import jobs
+from safeeraser.runs import jobs, tags
 from safeeraser.runs.contents import DamagedError, RunError
 from safeeraser.runs.folder import Run
 from safeeraser.runs.watching import ACTIVE, Job
@@ -22,7 +22,6 @@ from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import job_words, plots
 
 LINES = 200  # of the log that are shown
-UNSET = "–"
 
 
 def status(name: str, *, active: bool) -> None:
@@ -82,6 +81,13 @@ def _act(words: str, key: str, icon: str, action: Callable[[], str | None]) -> N
         st.rerun()
 
 
+def tagged(name: str) -> None:
+    """The tags that people gave to this run."""
+    with st.container(horizontal=True):
+        for tag in tags.every().of(name):
+            st.badge(escape_markdown(tag), icon=":material/sell:", color="gray")
+
+
 def links(job: Job) -> None:
     """Where one can go from this run."""
     with st.container(horizontal=True):
@@ -109,11 +115,10 @@ def _base(job: Job) -> str | None:
 
 @st.dialog("Delete this run?")
 def _ask_to_delete(name: str) -> None:
-    folder = jobs.find(name).folder
-    count = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = job_words.size(jobs.find(name).size())
     st.markdown(
-        f"**{escape_markdown(name)}** and all in its folder ({job_words.size(count)}) is gone for good: adapter, "
-        "checkpoints, answers and scores."
+        f"**{escape_markdown(name)}** and all in its folder ({size}) is gone for good: adapter, checkpoints, answers "
+        "and scores."
     )
     with st.container(horizontal=True):
         if st.button("Delete for good", key="delete-really", type="primary"):
@@ -162,7 +167,7 @@ def log_rows(run: Run) -> list[LogRow]:
         return []
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def _log_rows(folder: str, stamp: Any) -> list[LogRow]:
     run = reading.at(folder)
     return run.rows(run.log)
@@ -237,20 +242,20 @@ def settings(job: Job, found: Sequence[Job]) -> None:
 def differences(one: RunConfig, other: RunConfig, *, names: tuple[str, str]) -> pd.DataFrame:
     """The settings in which two runs differ: columns `Setting` and the two names."""
     left, right = one.model_dump(), other.model_dump()
-    rows = [(name, _text(value), _text(right[name])) for name, value in left.items() if value != right[name]]
+    rows = [
+        (name, job_words.setting(value), job_words.setting(right[name]))
+        for name, value in left.items()
+        if value != right[name]
+    ]
     return pd.DataFrame(rows, columns=["Setting", *names])
 
 
 def _all_settings(config: RunConfig) -> pd.DataFrame:
     rows = [
-        (name, _text(value), _text(field.default), field.description)
+        (name, job_words.setting(value), job_words.setting(field.default), field.description)
         for (name, value), field in zip(config.model_dump().items(), RunConfig.model_fields.values(), strict=True)
     ]
     return pd.DataFrame(rows, columns=["Setting", "Value", "Preset demo", "What it is"])
-
-
-def _text(value: Any) -> str:
-    return UNSET if value is None else str(value)
 
 
 def _origin(run: Run) -> None:
