@@ -33,6 +33,7 @@ others = {name: view.labels[name] for name in view.runs if name not in (view.a.n
 more = [name for name in state.get("more").split(",") if name in others and not blind]
 runs = [view.runs[name] for name in (view.a.name, view.b.name, *more)]
 shown = item.columns(view, key, runs)
+comparing.say_unlike(view, more)
 left, right = st.columns([1, 4], gap="medium")
 with left:
     hidden = item.draw_picture(vqa, where="compare", width=220)
