@@ -52,6 +52,7 @@ PAGES = {
     "Browse": Place("browse", "Browse the data"),
     "Launch": Place("launch", "Launch"),
     "Runs": Place("runs", "Runs"),
+    "Samples": Place("samples", "Samples", {"set": "decouple"}),
     "Compare": Place("compare", "Compare answers", {"set": "decouple"}),
     "Metrics": Place("metrics", "Metrics"),
     "Over-forgetting": Place("over_forgetting", "Over-forgetting"),

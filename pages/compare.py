@@ -14,13 +14,13 @@ paired = view.paired()
 blind = state.get("blind") == "1"
 with st.container(horizontal=True, vertical_alignment="center"):
     set_name, of_set = questions.choose_set(view, paired)
-    set_filters = questions.active()
-    with st.popover(f"Filters ({set_filters})" if set_filters else "Filters", icon=":material/filter_alt:"):
-        matching = questions.choose_filters(view, of_set, set_name, graded=questions.graded_runs(view))
-        questions.clear("popover")
+    matching, set_filters = of_set, questions.active()
+    if not blind:  # a filter by the outcome of a run would tell who is who
+        with st.popover(f"Filters ({set_filters})" if set_filters else "Filters", icon=":material/filter_alt:"):
+            matching = questions.choose_filters(view, of_set, set_name, graded=questions.graded_runs(view))
+            questions.clear("popover")
     state.toggle("Blind vote", "blind", help="Two answers, shuffled, without names and verdicts: which is better?")
 
-# Filters by the outcome of A or of B would tell who is who.
 key = comparing.move(matching if blind else questions.of_outcomes(matching, set_name))
 if key is None:
     st.stop()
@@ -33,6 +33,7 @@ others = {name: view.labels[name] for name in view.runs if name not in (view.a.n
 more = [name for name in state.get("more").split(",") if name in others and not blind]
 runs = [view.runs[name] for name in (view.a.name, view.b.name, *more)]
 shown = item.columns(view, key, runs)
+comparing.say_unlike(view, more)
 left, right = st.columns([1, 4], gap="medium")
 with left:
     hidden = item.draw_picture(vqa, where="compare", width=220)

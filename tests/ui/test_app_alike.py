@@ -150,6 +150,15 @@ def test_where_a_and_b_are_not_alike_it_is_said_in_what_and_one_button_ends_it()
     assert "not alike" not in words(app)
 
 
+def test_a_further_run_that_is_unlike_b_is_named_and_one_button_leaves_it_out():
+    trial = own(PO_PD, **TRIAL)
+    app = opened("compare", b=PO, more=f"{trial.name},{PO_PD}")
+    assert "(max_steps, eval_records)" in words(app)
+    next(button for button in app.button if button.label == "Leave them out").click().run()
+    assert app.query_params["more"] in (PO_PD, [PO_PD])
+    assert "Not like B" not in words(app)
+
+
 def test_launch_says_that_an_example_run_of_the_settings_is_finished_and_opens_it():
     app = opened("launch")
     assert "An example run with these settings is finished" in words(app)

@@ -13,6 +13,7 @@ import pytest
 from browser import Server, Visit, settled, still, visit
 from playwright.sync_api import Browser, Page, expect
 
+from safeeraser.config import RunConfig
 from safeeraser.runs import jobs, tags
 from safeeraser.runs.folder import EXAMPLES, Run, root
 from safeeraser.ui.views import run_list
@@ -192,7 +193,7 @@ def test_a_wrong_setting_is_named_and_nothing_is_launched(reader: Visit):
     assert [job.name for job in jobs.every() if not job.ships] == []
 
 
-def test_the_bar_of_po_opens_the_safe_pictures_it_refuses_and_one_in_compare(reader: Visit):
+def test_the_bar_of_po_opens_a_safe_picture_that_it_refuses_beside_the_bases_answer(reader: Visit):
     page = reader.open("/metrics", title="Metrics")
     bar = page.locator(".js-plotly-plot .barlayer .point path")
     bar.first.wait_for(state="attached")
@@ -205,12 +206,8 @@ def test_the_bar_of_po_opens_the_safe_pictures_it_refuses_and_one_in_compare(rea
         }"""
     )
     bar.nth(place).click(force=True)
-    settled(page, "Browse the data")
+    _refusal_beside_base(page)
     assert "b=demo-po-s0-6c48dc" in page.url
-    page.get_by_text("96 records", exact=True).wait_for()
-    page.locator("[class*=st-key-open-] button").first.click()
-    still(page)
-    _open_in_compare(page)
 
 
 def test_the_same_way_by_keyboard_alone(reader: Visit):
@@ -219,24 +216,69 @@ def test_the_same_way_by_keyboard_alone(reader: Visit):
     box.focus()
     page.keyboard.type("PO")
     page.keyboard.press("Enter")
-    settled(page, "Browse the data")
-    page.locator("[class*=st-key-open-] button").first.focus()
-    page.keyboard.press("Enter")
-    still(page)
-    _open_in_compare(page, keyboard=True)
+    _refusal_beside_base(page)
 
 
-def _open_in_compare(page: Page, *, keyboard: bool = False) -> None:
-    """From a record: unfold its first decouple question and open it in Compare."""
-    fold = page.locator("details").nth(4).locator("summary")
-    link = page.locator("details").nth(4).get_by_role("button", name="Open in Compare")
-    for target in (fold, link):
-        target.wait_for()
-        if keyboard:
-            target.focus()
-            page.keyboard.press("Enter")
-        else:
-            target.click()
+def _refusal_beside_base(page: Page) -> None:
+    """Compare shows a safe picture, the base model's answer, and the refusal, marked."""
     settled(page, "Compare answers")
-    page.locator(".answer mark").first.wait_for()  # the refusal, marked
-    assert "item=" in page.url
+    page.locator("img[alt^='safe picture']").first.wait_for()
+    page.get_by_text("A: Base model").wait_for()
+    page.locator(".answer mark").first.wait_for()
+    page.get_by_text("of 384 answers").wait_for()
+
+
+SAID = ("PO refuses", "384 of 384", "PO with Prompt Decouple refuses", "133 of 384", "The base model refuses")
+
+
+def _home_tells_the_truth(page: Page) -> None:
+    page.get_by_role("link", name="Home", exact=True).click()
+    settled(page, "Unlearning should forget the harm, not the words")
+    for words in SAID:
+        expect(page.get_by_text(words, exact=False).first).to_be_visible()
+    expect(page.get_by_text("demo-po-s0-6c48dc")).to_be_visible()
+
+
+def test_the_readmes_five_minutes(reader: Visit):
+    """Every step of them; the run is launched with the defaults, whose name is that of an example run."""
+    page = reader.open("/", title="Unlearning should forget the harm, not the words")
+    page.get_by_role("button", name="Another case").click()
+    page.get_by_text("drawn by seed 1").wait_for()
+    page.get_by_role("button", name="All questions, all runs").click()
+    settled(page, "Samples")
+    page.locator("[data-testid=stSelectbox]").filter(has_text="Open a question").locator("input").focus()
+    page.keyboard.type("1.")
+    page.keyboard.press("Enter")
+    settled(page, "Compare answers")
+    page.keyboard.press("j")
+    page.get_by_text("2 of 384 answers").wait_for()
+    still(page)
+    page.get_by_text("Blind vote").click()
+    page.get_by_text("Answer 1", exact=True).first.wait_for()
+    page.get_by_role("link", name="Over-forgetting", exact=True).click()
+    settled(page, "Over-forgetting")
+    page.get_by_role("button", name="Handout").wait_for()
+    page.get_by_role("link", name="Launch", exact=True).click()
+    settled(page, "Launch")
+    page.get_by_text("An example run with these settings is finished").wait_for()
+    name = launched(page)
+    assert name == "demo-po-pd-s0-44136f"
+    _home_tells_the_truth(page)
+    page.goto(f"{reader.server.url}/runs?run={name}")
+    settled(page, "Runs")
+    page.get_by_role("button", name="Cancel").click()
+    until(lambda: state_of(name) == "cancelled")
+    _home_tells_the_truth(page)
+
+
+def test_a_dry_run_and_a_trial_leave_home_as_it_is(reader: Visit):
+    page = reader.open(form(max_steps=4, eval_records=2), title="Launch")
+    page.get_by_role("button", name="Dry run of two steps").click()
+    dry = f"dry-{RunConfig.create(**SMALL | {'max_steps': 4, 'eval_records': 2}).run_name()}"
+    until(lambda: any(job.name == dry and job.status == "done" for job in jobs.every()))
+    _home_tells_the_truth(page)
+    page.goto(reader.server.url + form(max_steps=4, eval_records=2))
+    settled(page, "Launch")
+    name = launched(page)
+    until(lambda: state_of(name) == "done")
+    _home_tells_the_truth(page)

@@ -3,13 +3,15 @@
 import streamlit as st
 
 from safeeraser.assets import ASSETS
-from safeeraser.errors import SafeEraserError
-from safeeraser.runs.contents import DamagedError
-from safeeraser.ui.frame import header, keys, media, reading, state, style
-from safeeraser.ui.frame.pages import PAGES, page
-from safeeraser.ui.frame.text import escape_markdown
 
 st.set_page_config(page_title="SafeEraser", page_icon=str(ASSETS / "logo.png"), layout="wide")
+with st.spinner("Starting: loading the app's libraries, once"):
+    from safeeraser.errors import SafeEraserError
+    from safeeraser.runs.contents import DamagedError
+    from safeeraser.ui.frame import header, keys, media, reading, state, style
+    from safeeraser.ui.frame.pages import PAGES, page
+    from safeeraser.ui.frame.text import escape_markdown
+
 st.logo(str(ASSETS / "logo.svg"), icon_image=str(ASSETS / "logo.png"))
 style.apply()
 keys.listen()

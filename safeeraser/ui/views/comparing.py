@@ -9,8 +9,8 @@ from streamlit.delta_generator import DeltaGenerator
 from safeeraser.data.records import VQA
 from safeeraser.score import labels, outcomes
 from safeeraser.score.labels import PREFERRED, Label
-from safeeraser.ui.frame import state
-from safeeraser.ui.frame.header import View
+from safeeraser.ui.frame import reading, state
+from safeeraser.ui.frame.header import COMPARED, View
 from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import answers, labelling, questions
 from safeeraser.ui.parts.item import Column
@@ -93,6 +93,25 @@ def _step(label: str, key: str, keys: list[str], to: int, icon: str) -> None:
     there = 0 <= to < len(keys)
     target = keys[to] if there else None
     st.button(label, key=key, icon=icon, disabled=not there, on_click=state.put, kwargs={"item": target})
+
+
+def say_unlike(view: View, more: list[str]) -> None:
+    """Which of the further runs differ from B in more than what they are compared for, and a button that drops them."""
+    if view.b is None or not reading.settings(view.b).trains:
+        return
+    own = reading.settings(view.b)
+    odd = {}
+    for name in more:
+        unlike = reading.settings(view.runs[name]).differences(own)
+        if named := [setting for setting in unlike if setting not in COMPARED]:
+            odd[name] = ", ".join(named)
+    if not odd:
+        return
+    told = "; ".join(f"{view.labels[name]} ({settings})" for name, settings in odd.items())
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.warning(f"Not like B in more than the method: {escape_markdown(told)}.", icon=":material/difference:")
+    rest = ",".join(name for name in more if name not in odd)
+    right.button("Leave them out", on_click=state.put, kwargs={"more": rest})
 
 
 def shuffled(item: VQA, shown: list[Column]) -> list[Column]:
