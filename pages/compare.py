@@ -30,7 +30,7 @@ if vqa is None:
     st.stop()
 
 others = {name: view.labels[name] for name in view.runs if name not in (view.a.name, view.b.name)}
-more = [name for name in state.get("more").split(",") if name in others and not blind]
+more = [name for name in state.unlisted(state.get("more")) if name in others and not blind]
 runs = [view.runs[name] for name in (view.a.name, view.b.name, *more)]
 shown = item.columns(view, key, runs)
 comparing.say_unlike(view, more)

@@ -46,9 +46,15 @@ st.caption(
 
 st.header("Cases")
 if not found:
-    st.info("There is no such case.")
+    why = " Of train only questions about harmful pictures are asked: choose val." if view.split == "train" else ""
+    st.info(f"There is no such case.{why}")
 st.caption(escape_markdown(drawn))
 for place, case in enumerate(found):
     cases.draw(view, case, runs, where=str(place))
     if st.button("Open the safe item in Compare", key=f"open-{place}", icon=":material/compare:"):
-        state.go("compare", set="decouple", item=case.decouple.id, more=runs[-1].name if len(runs) > 2 else None)
+        state.go(
+            "compare",
+            set="decouple",
+            item=case.decouple.id,
+            more=state.listed([runs[-1].name]) if len(runs) > 2 else None,
+        )

@@ -25,6 +25,13 @@ def who() -> str:
     return st.text_input("Your name", key="who", max_chars=labels.LONGEST_NAME, persist_state="session") or ""
 
 
+def keep(column: Column, item: VQA, sample: int, *, who: str, check: str, verdict: bool | None, note: str = "") -> None:
+    """Add a person's label on the answer in this column. Raises LabelError as `labels.add` does."""
+    answer_sha = labels.fingerprint(column.answer)
+    about = {"run": column.name, "id": item.id, "sample": sample, "answer_sha": answer_sha}
+    labels.add(Label(who=who, check=check, verdict=verdict, note=note, **about))
+
+
 def draw(view: View, item: VQA, sample: int, shown: list[Column]) -> None:
     """The form for a label on one of the answers shown, and the labels that this answer has."""
     titles = {column.name: column.title for column in shown}
@@ -47,18 +54,7 @@ def draw(view: View, item: VQA, sample: int, shown: list[Column]) -> None:
     elif saved and verdict is None:
         st.error("Choose a verdict: yes, no, or cannot tell.")
     elif saved and verdict is not None:
-        labels.add(
-            Label(
-                who=person,
-                run=column.name,
-                id=item.id,
-                sample=sample,
-                answer_sha=labels.fingerprint(column.answer),
-                check=check,
-                verdict=VERDICTS[verdict],
-                note=note,
-            )
-        )
+        keep(column, item, sample, who=person, check=check, verdict=VERDICTS[verdict], note=note)
         st.session_state.update({"label-saves": saves + 1, "label-saved": True})
         st.rerun()
     _given(view, item, sample, column)

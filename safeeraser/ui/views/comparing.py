@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from safeeraser.data.records import VQA
 from safeeraser.score import labels, outcomes
-from safeeraser.score.labels import PREFERRED, Label
+from safeeraser.score.labels import PREFERRED
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import COMPARED, View
 from safeeraser.ui.frame.text import as_code, escape_markdown
@@ -110,7 +110,7 @@ def say_unlike(view: View, more: list[str]) -> None:
     told = "; ".join(f"{view.labels[name]} ({settings})" for name, settings in odd.items())
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.warning(f"Not like B in more than the method: {escape_markdown(told)}.", icon=":material/difference:")
-    rest = ",".join(name for name in more if name not in odd)
+    rest = state.listed(name for name in more if name not in odd)
     right.button("Leave them out", on_click=state.put, kwargs={"more": rest})
 
 
@@ -135,27 +135,13 @@ def blind(view: View, item: VQA, sample: int, shown: list[Column], *, hidden: bo
     if pressed and not person:
         st.error("Enter your name first: a vote says whose it is.")
     elif pressed:
-        _save(item, sample, order, person, VOTES[pressed[0]])
+        # A vote is a label on each of the two answers: whether it is preferred.
+        for column, preferred in zip(order, VOTES[pressed[0]], strict=True):
+            labelling.keep(column, item, sample, who=person, check=PREFERRED, verdict=preferred)
         st.session_state[voted] = pressed[0]
     if vote := st.session_state.get(voted):
         names = "; ".join(f"Answer {n}: **{escape_markdown(one.title)}**" for n, one in enumerate(order, start=1))
         st.success(f"You voted: {vote}. {names}.", icon=":material/how_to_vote:")
-
-
-def _save(item: VQA, sample: int, order: list[Column], person: str, prefers: tuple[bool, bool]) -> None:
-    """A vote is a label on each of the two answers: whether it is preferred."""
-    for column, preferred in zip(order, prefers, strict=True):
-        labels.add(
-            Label(
-                who=person,
-                run=column.name,
-                id=item.id,
-                sample=sample,
-                answer_sha=labels.fingerprint(column.answer),
-                check=PREFERRED,
-                verdict=preferred,
-            )
-        )
 
 
 def votes(view: View) -> str:

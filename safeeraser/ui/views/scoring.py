@@ -136,7 +136,7 @@ def warn_of_unlike(rows: Sequence[Row], names: Iterable[str]) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.warning(escape_markdown(found.says), icon=":material/warning:")
     rest = [row["run"] for row in rows if row["run"] not in found.runs]
-    right.button("Leave them out", on_click=state.put, kwargs={"runs": ",".join(rest)}, disabled=not rest)
+    right.button("Leave them out", on_click=state.put, kwargs={"runs": state.listed(rest)}, disabled=not rest)
 
 
 def stands_on(rows: Iterable[Row], *names: str, clean: bool = False) -> str:
