@@ -193,6 +193,24 @@ def test_back_goes_back_one_step(reader: Visit):
         settled(page, ADDRESSES[path])
 
 
+def test_back_from_an_opened_question_is_the_address_it_was_opened_from(reader: Visit):
+    page = reader.open("/samples", title=ADDRESSES["/samples"])
+    box = page.locator("[data-testid=stSelectbox]").filter(has_text="Open a question of this page")
+    box.locator("input").press("ArrowDown")
+    page.get_by_role("option").first.wait_for()
+    box.locator("input").press("ArrowDown")
+    box.locator("input").press("Enter")
+    settled(page, ADDRESSES["/compare"])
+    opened = page.url
+    page.get_by_role("link", name="Metrics", exact=True).click()
+    settled(page, ADDRESSES["/metrics"])
+    assert page.url == f"{reader.server.url}/metrics"
+    for title, address in (("/compare", opened), ("/samples", f"{reader.server.url}/samples")):
+        page.go_back()
+        settled(page, ADDRESSES[title])
+        assert page.url == address
+
+
 def test_an_address_of_no_page_says_so(reader: Visit):
     page = reader.page()
     page.goto(f"{reader.server.url}/nopage")

@@ -8,17 +8,19 @@ st.set_page_config(page_title="SafeEraser", page_icon=str(ASSETS / "logo.png"), 
 with st.spinner("Starting: loading the app's libraries, once"):
     from safeeraser.errors import SafeEraserError
     from safeeraser.runs.contents import DamagedError
-    from safeeraser.ui.frame import header, keys, media, reading, state, style
+    from safeeraser.ui.frame import header, history, keys, media, menu, reading, state, style
     from safeeraser.ui.frame.pages import PAGES, page
     from safeeraser.ui.frame.text import escape_markdown
 
 st.logo(str(ASSETS / "logo.svg"), icon_image=str(ASSETS / "logo.png"))
 style.apply()
 keys.listen()
+history.one_step_a_gesture()
 pages = {name: page(name) for name in PAGES}
-current = st.navigation(list(pages.values()))
+current = st.navigation(list(pages.values()), position="hidden")
 name = next(name for name, candidate in pages.items() if candidate.title == current.title)
-state.restore(name)
+state.enter(name)
+menu.draw()
 try:
     view = header.of_page(name)
     with st.sidebar:

@@ -1,8 +1,8 @@
 """What a view shows is its address: every widget that decides it writes a query parameter and reads it back.
 
 What nobody chose is not in the address, so that a page that opens adds one step to the browser's history; "Link" in the
-header has the address of all of it. An address without parameters, opened from another page, brings back what this
-session last saw on it. Nothing is pickled, and whether a picture is revealed is never in an address.
+header has the address of all of it. The menu's links bring back what this session last saw on a page. Nothing is
+pickled, and whether a picture is revealed is never in an address.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,13 +16,15 @@ from safeeraser.ui.frame.text import escape_markdown
 SHARED = ("data", "split", "a", "b", "judge")
 
 
-def restore(name: str) -> None:
+def enter(name: str) -> None:
     """Called by the frame before a page runs."""
-    came_from = st.session_state.get("page")
     st.session_state["page"] = name
-    if not st.query_params and came_from != name:  # on the same page it is "Back", to the view without any choice
-        st.query_params.update(st.session_state.get(f"view-{name}", {}) | st.session_state.get("shared", {}))
     _remember()
+
+
+def last_seen(name: str) -> dict[str, str]:
+    """What this session last saw on a page, and what all pages have in common."""
+    return st.session_state.get(f"view-{name}", {}) | st.session_state.get("shared", {})
 
 
 def _remember() -> None:
