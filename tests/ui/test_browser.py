@@ -196,6 +196,8 @@ def test_back_goes_back_one_step(reader: Visit):
 def test_back_from_an_opened_question_is_the_address_it_was_opened_from(reader: Visit):
     page = reader.open("/samples", title=ADDRESSES["/samples"])
     box = page.locator("[data-testid=stSelectbox]").filter(has_text="Open a question of this page")
+    page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    still(page)
     box.locator("input").press("ArrowDown")
     page.get_by_role("option").first.wait_for()
     box.locator("input").press("ArrowDown")
