@@ -46,6 +46,7 @@ def handler(state: Answering) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each reply of two writes waits 40 ms for an acknowledgement
 
         def do_GET(self) -> None:
             assert self.path == "/v1/models"
@@ -109,7 +110,7 @@ def serving() -> Iterator[Answering]:
     server.daemon_threads = True
     server.block_on_close = False  # some replies have no end
     state.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds from a stop to its end
     thread.start()
     try:
         yield state
