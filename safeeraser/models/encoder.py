@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,10 @@ class Encoder:
             self._seen
         )
         self.tokens = cached(LRUCache(TEXTS, lambda encoded: TOKEN * len(encoded[0])))(self._tokens)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process that is not forked, as on macOS, gets an encoder that keeps nothing yet."""
+        return partial(Encoder, max_length=self.max_length, even=self.even), (self.processor,)
 
     def prompt(self, question: str) -> str:
         """The question with one picture in the model's own chat format, up to where the answer begins."""

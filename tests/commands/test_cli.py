@@ -17,6 +17,7 @@ import pytest
 import torch.distributed.run
 from accelerate.commands.launch import launch_command_parser
 from PIL import Image
+from warm import Started
 
 from safeeraser import cli
 from safeeraser.commands.flags import config as config_of
@@ -88,22 +89,20 @@ def test_run_killed_with_kill_9_in_each_stage_ends_with_the_same_scores(
 ):
     # Enough steps and small batches, so that a kill lands in the middle of a stage.
     slow = [*flags, "--max-steps", "40", "--eval-records", "12", "--answer-batch", "4", "--lr", "0.0001"]
-    command = [sys.executable, "-m", "safeeraser", "run", *slow]
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = ["-m", "safeeraser", "run", *slow, "--name", "killed"]
     assert cli.main(["run", *slow, "--name", "whole"]) == 0
     (name,) = [name for name in names(runs_folder) if "-base-" in name]
     killed = Run(runs_folder / "killed")
     for file in (killed.log, killed.answers):
-        process = subprocess.Popen([*command, "--name", "killed"], stderr=subprocess.DEVNULL)
+        process = Started(command, output=runs_folder.with_suffix(".txt"))
         lines = random.Random(str(file)).randint(3, 30)
         while len(killed.rows(file)) < lines:
-            assert process.poll() is None, "the run ended before it could be killed"
+            assert process.poll() is None, f"the run ended before it could be killed: {process.said()}"
             time.sleep(0.005)
         process.kill()
-        process.wait()
         assert killed.scores is None
     assert len(killed.rows(killed.answers)) > 0
-    assert cli.main([*command[3:], "--name", "killed"]) == 0
+    assert cli.main(command[2:]) == 0
     ours, theirs = killed.scores, Run(runs_folder / "whole").scores
     assert ours is not None
     assert theirs is not None
@@ -206,8 +205,9 @@ def test_a_half_finished_run_is_scored_but_not_done(runs_folder: Path, flags: li
 
 @pytest.mark.slow
 def test_half_precision_trains_answers_and_scores_in_one_process(runs_folder: Path, flags: list[str]):
-    command = [sys.executable, "-m", "safeeraser", "run", *flags, "--precision", "bf16", "--method", "kl"]
-    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    words = ["-m", "safeeraser", "run", *flags, "--precision", "bf16", "--method", "kl"]
+    process = Started(words, output=runs_folder.with_suffix(".txt"))
+    assert process.wait() == 0, process.said()
     run = Run.find(next(name for name in names(runs_folder) if "-kl-" in name))
     assert run.state["status"] == "done"
     assert all(row["terms"]["retain"] >= 0 for row in run.rows(run.log))

@@ -4,12 +4,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from warm import Started
 
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
@@ -178,10 +177,11 @@ def two_processes(run: Run, *, die: bool = False) -> list[int]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
-    command = [sys.executable, "-c", PROCESS, str(run.folder), run.config.data, "die" if die else "live"]
+    words = ["-c", PROCESS, str(run.folder), run.config.data, "die" if die else "live"]
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"} for rank in range(2)]
-    started = [subprocess.Popen(command, env={**os.environ, **address, **rank}) for rank in ranks]
-    return [process.wait(timeout=600) for process in started]
+    output = run.folder.parent / f"{run.name}.txt"
+    started = [Started(words, output=output, environment={**os.environ, **address, **rank}) for rank in ranks]
+    return [process.wait() for process in started]
 
 
 @pytest.mark.slow

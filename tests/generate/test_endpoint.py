@@ -4,8 +4,6 @@ import asyncio
 import io
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 from answering_server import HANG_UP, Answering, Reply, reply, said, serving, shown
 from PIL import Image
+from warm import Started
 
 from safeeraser import cli, stages
 from safeeraser.config import RunConfig
@@ -315,11 +314,10 @@ def test_a_failure_in_the_middle_keeps_the_answers_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 def test_ctrl_c_and_a_kill_in_the_middle_wait_for_no_reply_and_lose_and_repeat_nothing(server: Answering, run: Run):
-    command = [sys.executable, "-m", "safeeraser", "generate", run.name, "--endpoint", server.url]
-    command += ["--endpoint-workers", "1"]
-    environment = os.environ | {"OPENAI_API_KEY": KEY, "OMP_NUM_THREADS": "1"}
+    command = ["-m", "safeeraser", "generate", run.name, "--endpoint", server.url, "--endpoint-workers", "1"]
+    environment, output = os.environ | {"OPENAI_API_KEY": KEY}, run.folder.parent / "said.txt"
 
-    def stopped_by(stop: signal.Signals, after: int) -> subprocess.CompletedProcess:
+    def stopped_by(stop: signal.Signals, after: int) -> Started:
         """Stop it when it got so many answers and waits for the next one, which comes only once it has ended."""
         waiting, ended, last = threading.Event(), threading.Event(), len(server.asked) + after
 
@@ -329,31 +327,24 @@ def test_ctrl_c_and_a_kill_in_the_middle_wait_for_no_reply_and_lose_and_repeat_n
                 ended.wait()
 
         server.before = quiet
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            # A pytest in the background ignores Ctrl+C, and would hand that down.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        process = Started(command, output=output, environment=environment)
         assert waiting.wait(timeout=300)
-        process.send_signal(stop)
-        error = process.communicate(timeout=300)[1]
+        os.kill(process.pid, stop)
+        process.wait()
         ended.set()
         assert len(server.asked) == last + 1  # none after the signal
-        return subprocess.CompletedProcess(command, process.returncode, stderr=error)
+        return process
 
     stopped = stopped_by(signal.SIGINT, after=3)
-    assert (stopped.returncode, stopped.stderr.splitlines()[-1]) == (130, "stopped: the same command goes on from here")
+    assert (stopped.poll(), stopped.said().splitlines()[-1]) == (130, "stopped: the same command goes on from here")
     first = run.rows(run.answers)
     assert len(first) == 3
     server.delay = 0.1  # 15 answers take longer than the second after which answers are written
-    assert stopped_by(signal.SIGKILL, after=15).returncode == -signal.SIGKILL
+    assert stopped_by(signal.SIGKILL, after=15).poll() == -signal.SIGKILL
     second = run.rows(run.answers)
     unwritten = 3 + 15 - len(second)
     server.delay, server.before = 0, lambda number: None
-    subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert Started(command, output=output, environment=environment).wait() == 0
     rows = run.rows(run.answers)
     assert len(first) < len(second) < len(rows) == 40
     assert (rows[: len(second)], second[: len(first)]) == (second, first)

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from families import perturbed
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from warm import Started
 
 from safeeraser import cli, stages
 from safeeraser.config import RunConfig
@@ -183,8 +183,9 @@ def _compressed(file: Path) -> None:
 @pytest.mark.parametrize(("make", "message"), [(_expanded, "is expanded"), (_compressed, "was compressed")])
 def test_a_file_is_refused_without_the_memory_that_it_asks_for(make, message: str, tmp_path: Path):
     make(tmp_path / "checkpoint.pt")
-    command = [sys.executable, "-c", PEAK, str(tmp_path / "checkpoint.pt")]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    process = Started(["-c", PEAK, str(tmp_path / "checkpoint.pt")], output=tmp_path / "said.txt")
+    assert process.wait() == 0
+    said = process.said()
     assert message in said
     assert int(said.split()[0]) < 50e6
 

@@ -1,5 +1,6 @@
 """Prompts, labels and padding."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -127,3 +128,11 @@ def test_the_base_models_predictions_reach_the_tokens_they_belong_to():
     assert retain.labels.tolist() == [6, 7]
     assert retain.base_logits is not None
     assert retain.base_logits.flatten().tolist() == [60, 70]
+
+
+def test_a_process_that_is_not_forked_gets_an_equal_encoder(encoder: Encoder, item):
+    encoder.pixels(item.picture)
+    own = Encoder(encoder.processor, max_length=99, even=0.5)
+    sent = pickle.loads(pickle.dumps(own))
+    assert (sent.max_length, sent.even, len(sent.seen.cache)) == (99, 0.5, 0)
+    assert sent.tokens(item.question, item.answer, item.picture) == own.tokens(item.question, item.answer, item.picture)

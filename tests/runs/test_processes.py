@@ -2,15 +2,14 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
+import socket
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from warm import Started
 
 from safeeraser import cli
 from safeeraser.config import RunConfig
@@ -24,25 +23,34 @@ pytestmark = pytest.mark.slow
 SHARED = {"batch_size": 2, "accumulation": 2, "max_steps": 5, "checkpoint_every": 2, "look_every": None}
 
 
-def launch(words: list[str], folder: Path, *, count: int = 2) -> subprocess.Popen:
-    """A command in so many CPU processes, as `accelerate launch` starts them (it has no such mode for the CPU)."""
-    starter = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
-    environment = os.environ | {
-        "SAFEERASER_RUNS": str(folder),
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-    }
-    return subprocess.Popen(
-        [*starter, "-m", *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+class Launched:
+    """A command in two CPU processes, in the environment that `torchrun` makes for each of them."""
 
+    def __init__(self, words: list[str], folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        together |= {"SAFEERASER_RUNS": str(folder), "ACCELERATE_USE_CPU": "true"}
+        folder.mkdir(parents=True, exist_ok=True)
+        self.processes = [
+            Started(
+                ["-m", *words],
+                output=folder.parent / f"{folder.name}-{rank}.txt",
+                environment=os.environ | together | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            )
+            for rank in (0, 1)
+        ]
 
-def finished(process: subprocess.Popen) -> str:
-    """What a process said, once it ended well."""
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, said
-    return said
+    def finished(self) -> str:
+        """What the first of them said, once all ended well."""
+        for process in self.processes:
+            assert process.wait() == 0, process.said()
+        return self.processes[0].said()
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
 
 
 def losses_of(run: Run) -> list[dict]:
@@ -56,7 +64,7 @@ def test_two_processes_train_what_one_trains(config: RunConfig, tiny_data: Datas
     train.train(one, tiny_data)
     words = jobs.command(config, name="two")
     words[1] = "unlearn"
-    finished(launch(words, runs_folder))
+    Launched(words, runs_folder).finished()
     two = Run.find("two")
     assert [row["step"] for row in two.rows(two.log)] == [1, 2, 3, 4, 5]
     for ours, theirs in zip(losses_of(one), losses_of(two), strict=True):
@@ -68,19 +76,16 @@ def test_two_processes_that_were_killed_go_on_exactly(config: RunConfig, runs_fo
     config = config.model_copy(update={**SHARED, "max_steps": 40, "checkpoint_every": 5})
     whole, killed = ([*jobs.command(config, name=name)] for name in ("whole", "killed"))
     whole[1] = killed[1] = "unlearn"
-    finished(launch(whole, runs_folder))
-    process, run = launch(killed, runs_folder), Run(runs_folder / "killed")
+    Launched(whole, runs_folder).finished()
+    both, run = Launched(killed, runs_folder), Run(runs_folder / "killed")
     deadline = time.monotonic() + 300
     while not (run.log.exists() and len(run.rows(run.log)) >= 8):
-        assert process.poll() is None, process.communicate()[0]
+        assert [process.poll() for process in both.processes] == [None, None], both.processes[0].said()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    workers = [int(pid) for pid in subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()]
-    for pid in (process.pid, *workers):
-        os.kill(pid, signal.SIGKILL)
-    process.wait()
+    both.kill()
     assert not run.adapter.exists()
-    finished(launch(killed, runs_folder))
+    Launched(killed, runs_folder).finished()
     one, other = (load_file(Run.find(name).adapter / "adapter_model.safetensors") for name in ("whole", "killed"))
     assert one.keys() == other.keys()
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
@@ -93,7 +98,7 @@ def test_all_stages_run_in_two_processes_and_are_written_once(
     with monkeypatch.context() as alone:
         alone.setenv("SAFEERASER_RUNS", str(runs_folder / "alone"))
         assert cli.main(jobs.command(config, name="one")[1:]) == 0
-    said = finished(launch(jobs.command(config, name="two"), runs_folder))
+    said = Launched(jobs.command(config, name="two"), runs_folder).finished()
     assert said.count("finished already") == 0
     two, one = Run.find("two"), Run(runs_folder / "alone" / "one")
     assert two.state["status"] == "done"
@@ -124,7 +129,7 @@ def test_a_model_split_by_fsdp2_trains_and_goes_on_like_a_whole_one(
     train.train(one, tiny_data)
     words = [*jobs.command(config, name="split")]
     words[:2] = ["sharded", "unlearn"]
-    finished(launch(words, runs_folder))
+    Launched(words, runs_folder).finished()
     split = Run.find("split")
     for ours, theirs in zip(losses_of(one), losses_of(split), strict=True):
         assert theirs == pytest.approx(ours, rel=1e-4)

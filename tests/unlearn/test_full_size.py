@@ -3,8 +3,6 @@
 import fcntl
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 import families
 import pytest
 from official import picture, record, write
+from warm import Started
 
 from safeeraser.runs.folder import Run
 
@@ -133,20 +132,11 @@ class Start:
         environment = os.environ | {
             "SAFEERASER_RUNS": str(self.folder),
             "XDG_CACHE_HOME": str(self.folder / f"cache-{name}"),
-            "OMP_NUM_THREADS": "1",
         }
         program = ["-c", KILLED, str(self.folder / name / table), str(rows)] if table else ["-m", "safeeraser"]
-        printed = self.folder / f"{name}.txt"
-        with printed.open("w") as file:  # a pipe would stay open until the readers of a killed run notice
-            ended = subprocess.run(
-                [sys.executable, *program, "run", *self.flags, "--name", name],
-                env=environment,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                check=False,
-                timeout=600,
-            )
-        return ended.returncode, Run(self.folder / name), printed
+        words = [*program, "run", *self.flags, "--name", name]
+        process = Started(words, output=self.folder / f"{name}.txt", environment=environment)
+        return process.wait(), Run(self.folder / name), process.output
 
 
 @pytest.fixture(scope="module", params=CASES)

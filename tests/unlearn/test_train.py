@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from warm import Started
 
 from safeeraser import losses
 from safeeraser.config import RunConfig
@@ -225,14 +224,13 @@ def _kill_after(run: Run, *, step: int) -> None:
         "Run.append = lambda *a: (append(*a), time.sleep(0.15))\n"
         "train.train(run, load(run.config.data))\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, str(run.folder)])
+    process = Started(["-c", script, str(run.folder)], output=run.folder.with_suffix(".txt"))
     deadline = time.monotonic() + 300
     while len(run.rows(run.log)) < step:
-        assert process.poll() is None, "the trainer ended before it could be killed"
+        assert process.poll() is None, f"the trainer ended before it could be killed: {process.said()}"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on(
