@@ -14,11 +14,9 @@ paired = view.paired()
 blind = state.get("blind") == "1"
 with st.container(horizontal=True, vertical_alignment="center"):
     set_name, of_set = questions.choose_set(view, paired)
-    matching, set_filters = of_set, questions.active()
+    matching = of_set
     if not blind:  # a filter by the outcome of a run would tell who is who
-        with st.popover(f"Filters ({set_filters})" if set_filters else "Filters", icon=":material/filter_alt:"):
-            matching = questions.choose_filters(view, of_set, set_name, graded=questions.graded_runs(view))
-            questions.clear("popover")
+        matching = questions.choose_filters(view, of_set, set_name, graded=questions.graded_runs(view))
     state.toggle("Blind vote", "blind", help="Two answers, shuffled, without names and verdicts: which is better?")
 
 key = comparing.move(matching if blind else questions.of_outcomes(matching, set_name))

@@ -32,6 +32,7 @@ section = state.select(
     widget=st.segmented_control,
     required=True,
     label_visibility="collapsed",
+    format_func=lambda name: "Published" if name == PUBLISHED else name,
 )
 if section == PUBLISHED:
     st.header(section)
@@ -99,11 +100,11 @@ match section:
         pair = [run.name for run in (view.a, view.b) if run]
         looks, without = scoring.looks(view, chosen if state.get("runs") else pair)
         scoring.say_without_looks(without, view.judge)
-        chart = charts.along_training(looks, names or metrics.main())
+        chart = charts.along_training(looks, names or metrics.main(), kinds=scoring.kinds(view))
         plots.draw(chart, key="along", choose=partial(scoring.open_look, view), prompt="Compare with the base model")
         st.caption(
-            "A and B, or the runs chosen above. A look asks a few val records only (`look_records`): n is small, and "
-            "95 % intervals are wide."
+            "A and B, or the runs chosen above; a colour is a method, dashed is with PD. A look asks a few val records "
+            "only (`look_records`): n is small, and 95 % intervals are wide."
         )
     case "Official and clean val":
         metric = state.select("Metric", scoring.val_metrics(), "val", default="sarr", format_func=scoring.name_of)

@@ -10,9 +10,10 @@ view = st.session_state["view"]
 
 header.title("Samples")
 paired = view.paired()
-runs = questions.graded_runs(view)
-set_name, of_set = questions.choose_set(view, paired)
-rows = questions.choose_filters(view, of_set, set_name, graded=runs, order=questions.DISAGREEMENT)
+runs = sampling.runs_of(view)
+with st.container(horizontal=True, vertical_alignment="center"):
+    set_name, of_set = questions.choose_set(view, paired)
+    rows = questions.choose_filters(view, of_set, set_name, graded=runs, order=questions.DISAGREEMENT)
 if rows.empty:
     st.info("No question passes these filters.", icon=":material/filter_alt:")
     questions.clear("none")

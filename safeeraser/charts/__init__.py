@@ -14,12 +14,13 @@ from safeeraser.charts.dumbbell import dumbbell
 from safeeraser.charts.exports import ChartError, export
 from safeeraser.charts.slicing import by_slice
 from safeeraser.charts.tradeoff import against_sarr
-from safeeraser.charts.training import TOTAL, along_training, losses, overlaid_losses, speed
+from safeeraser.charts.training import TOTAL, Kind, along_training, losses, overlaid_losses, speed
 
 __all__ = [
     "TOTAL",
     "Chart",
     "ChartError",
+    "Kind",
     "Unlike",
     "against_sarr",
     "along_training",

@@ -1,6 +1,7 @@
 """SARR told apart by slices, for a few runs side by side."""
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,7 +12,8 @@ from safeeraser.charts.words import hover, numbers, percent, written
 from safeeraser.score.slices import Slice
 
 TITLE = "Where SARR comes from: unanswered questions about safe pictures, by part"
-LINE = 26  # pixels of one slice
+LINE = 32  # pixels of one slice, whose name may take two lines
+WIDTH = 46  # letters of a line
 STYLES = ((VERMILLION, "circle"), (BLUE, "diamond"), (GREY, "square"))
 
 
@@ -40,7 +42,7 @@ def by_slice(slices: Mapping[str, Sequence[Slice]]) -> Chart:
     figure.update_xaxes(title_text="SARR (%)", range=[-4, 104], tickvals=[0, 25, 50, 75, 100])
     figure.update_yaxes(
         tickvals=list(places.values()),
-        ticktext=[shown(_short(name)) for _, name in kinds],
+        ticktext=[_named(kind, slices.values()) for kind in kinds],
         range=[max(places.values()) + 0.7, -0.7],
         zeroline=False,
     )
@@ -72,5 +74,9 @@ def _places(kinds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
     return places
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 44 else f"{name[:43]}…"
+def _named(kind: tuple[str, str], slices: Iterable[Sequence[Slice]]) -> str:
+    """A slice's name, in two lines if it is long, with the number of questions that it has in the runs."""
+    asked = sorted({one.score["n"] for found in slices for one in found if (one.kind, one.name) == kind})
+    many = " to ".join(f"{n:,}" for n in dict.fromkeys((asked[0], asked[-1])))
+    lines = textwrap.wrap(f"{kind[1]} (n = {many})", WIDTH, max_lines=2, placeholder=" …")
+    return "<br>".join(map(shown, lines))

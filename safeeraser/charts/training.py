@@ -1,8 +1,10 @@
 """Along training: metrics of checkpoints, the loss of every term, tokens a second."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -23,10 +25,45 @@ TOTAL = "total"  # the loss that was trained on: all terms with their weights
 Look = Mapping[str, Any]
 
 
-def along_training(looks: Mapping[str, Sequence[Look]], metric_names: Sequence[str]) -> Chart:
+class Kind(NamedTuple):
+    """What decides how a run's line looks: the method its colour and symbol, Prompt Decouple whether it is dashed."""
+
+    method: str
+    pd: bool
+
+
+class Style(NamedTuple):
+    """How a run's line looks; the symbol also tells runs of one kind apart."""
+
+    colour: str
+    dash: str
+    symbol: str
+
+
+NO_KINDS: Mapping[str, Kind] = MappingProxyType({})
+
+
+def _styles(runs: Iterable[str], kinds: Mapping[str, Kind]) -> dict[str, Style]:
+    """The style of each run; one of which no kind is known has a colour of its own."""
+    of_run = {run: kinds.get(run, Kind(run, pd=False)) for run in runs}
+    methods = list(dict.fromkeys(kind.method for kind in of_run.values()))
+    seen: Counter[Kind] = Counter()
+    styles = {}
+    for run, kind in of_run.items():
+        method = methods.index(kind.method)
+        colour, symbol = COLOURS[method % len(COLOURS)], SYMBOLS[(method + seen[kind]) % len(SYMBOLS)]
+        styles[run] = Style(colour, "dash" if kind.pd else "solid", symbol)
+        seen[kind] += 1
+    return styles
+
+
+def along_training(
+    looks: Mapping[str, Sequence[Look]], metric_names: Sequence[str], *, kinds: Mapping[str, Kind] = NO_KINDS
+) -> Chart:
     """Metrics at the looks of each run, a panel each; step 0 is the base model; a key is `run|step`.
 
-    looks: {run: [{"step": int, "metrics": {NAME: {"value", "low", "high", "n"}}}]}.
+    looks: {run: [{"step": int, "metrics": {NAME: {"value", "low", "high", "n"}}}]}. kinds: what decides how a run's
+    line looks; a run without one has a colour of its own.
     """
     heading = "How the metrics move along training (step 0 is the base model)"
     ordered = {run: sorted(found, key=lambda look: look["step"]) for run, found in looks.items()}
@@ -37,10 +74,11 @@ def along_training(looks: Mapping[str, Sequence[Look]], metric_names: Sequence[s
     figure = _panels([f"{one.name} ({one.better} is better)" if one.better else one.name for one in words])
     choices: dict[str, str] = {}
     told = []
+    styles = _styles(ordered, kinds)
     for panel, metric in enumerate(metric_names, start=1):
-        for place, (run, found) in enumerate(ordered.items()):
+        for run, found in ordered.items():
             known = [look for look in found if _score(look, metric)["value"] is not None]
-            figure.add_trace(_line(run, known, metric, place=place, legend=panel == 1), row=panel, col=1)
+            figure.add_trace(_line(run, known, metric, styles[run], legend=panel == 1), row=panel, col=1)
             choices |= {f"{run}, step {look['step']}": f"{run}|{look['step']}" for look in known}
             if known:
                 last = written(percent(_score(known[-1], metric)))
@@ -61,9 +99,8 @@ def _entry(run: str, look: Look, metric: str) -> dict[str, Any]:
     return where | {"Value (%)": value[1]} | dict(rest)
 
 
-def _line(run: str, looks: Sequence[Look], metric: str, *, place: int, legend: bool) -> go.Scatter:
+def _line(run: str, looks: Sequence[Look], metric: str, style: Style, *, legend: bool) -> go.Scatter:
     scores = [_score(look, metric) for look in looks]
-    colour = COLOURS[place % len(COLOURS)]
     return go.Scatter(
         name=shown(run),
         legendgroup=run,
@@ -71,9 +108,9 @@ def _line(run: str, looks: Sequence[Look], metric: str, *, place: int, legend: b
         mode="lines+markers",
         x=[look["step"] for look in looks],
         y=[percent(score) for score in scores],
-        error_y=whiskers(scores) | {"color": colour, "thickness": 1},
-        line={"color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
-        marker={"color": colour, "size": 8, "symbol": SYMBOLS[place % len(SYMBOLS)]},
+        error_y=whiskers(scores) | {"color": style.colour, "thickness": 1},
+        line={"color": style.colour, "width": 2, "dash": style.dash},
+        marker={"color": style.colour, "size": 8, "symbol": style.symbol},
         customdata=[[f"{run}|{look['step']}"] for look in looks],
         hovertext=[
             hover(f"{run}, step {look['step']}", metric, score) for look, score in zip(looks, scores, strict=True)

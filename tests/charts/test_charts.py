@@ -373,6 +373,17 @@ def test_looks_stand_in_order_of_their_step_and_the_first_is_the_base():
     assert chart.table.set_index("Run").loc["other", "Why no value"] == "not measured at this step"
 
 
+def test_along_training_a_colour_is_a_method_and_dashed_is_with_pd():
+    kinds = {"po": ("po", False), "po+pd": ("po", True), "po again": ("po", False), "ga": ("ga", False)}
+    looks = dict.fromkeys(kinds, LOOKS["demo-po-s0"])
+    chart = charts.along_training(looks, ["sarr"], kinds={run: charts.Kind(*kind) for run, kind in kinds.items()})
+    lines = {trace.name: trace for trace in chart.figure.data}
+    colours, dashes = ({run: getattr(line.line, what) for run, line in lines.items()} for what in ("color", "dash"))
+    assert colours["po"] == colours["po+pd"] == colours["po again"] != colours["ga"]
+    assert dashes == {"po": "solid", "po+pd": "dash", "po again": "solid", "ga": "solid"}
+    assert len({lines[run].marker.symbol for run in ("po", "po again")}) == 2
+
+
 def test_losses_have_raw_points_and_a_running_mean_for_each_term_and_the_total():
     chart = charts.losses(LOG)
     lines = {trace.name: list(trace.y) for trace in chart.figure.data}

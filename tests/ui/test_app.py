@@ -12,6 +12,7 @@ from official import record, write
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app import BASE, PO, PO_PD, ROOT, html, marked, opened
 from safeeraser.config import RunConfig
 from safeeraser.runs.folder import EXAMPLES, Run
 from safeeraser.score import labels
@@ -19,35 +20,13 @@ from safeeraser.ui.frame import media
 from safeeraser.ui.frame.pages import PAGES
 from safeeraser.ui.frame.text import escape_markdown
 
-ROOT = Path(__file__).parents[2]
-PO, PO_PD, BASE = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f", "demo-base-s0-e8752e"
 Open = Callable[..., AppTest]
 
 
 @pytest.fixture
 def open_page(runs_folder: Path) -> Open:
-    """Opens a page with these parameters in its address, by a reader who agreed already."""
-
-    def opened(name: str = "home", *, consent: bool = True, hiding: bool = False, **parameters: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "safeeraser" / "ui" / "frame" / "main.py"), default_timeout=60)
-        app.session_state["consent"] = consent
-        app.session_state["hiding"] = hiding
-        for key, value in parameters.items():
-            app.query_params[key] = value
-        if name != "home":
-            app.switch_page(str(ROOT / "pages" / f"{name}.py"))
-        return app.run()
-
+    """Opens a page; runs of the user's own go into an empty folder."""
     return opened
-
-
-def words(app: AppTest) -> str:
-    shown = [*app.title, *app.header, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    return "\n".join(str(element.value) for element in shown)
-
-
-def html(app: AppTest) -> str:
-    return "\n".join(element.proto.body for element in app.get("html"))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -68,7 +47,7 @@ def test_every_page_opens_when_there_is_no_run_at_all(
     app = open_page(name)
     assert not app.exception
     assert not app.error
-    assert words(app)
+    assert marked(app)
 
 
 def made_data(folder: Path, **about: object) -> str:
@@ -153,7 +132,7 @@ def test_a_picture_outside_a_harmless_data_set_is_not_open(tmp_path: Path):
 
 def test_home_says_in_numbers_and_one_case_what_over_forgetting_is(open_page: Open):
     app = open_page()
-    assert "One of 384 cases of val" in words(app)
+    assert "One of 384 cases of val" in marked(app)
     assert "PO refuses<br><b>384 of 384</b>" in html(app)
     assert "PO with Prompt Decouple refuses<br><b>133 of 384</b>" in html(app)
     assert "The base model refuses<br><b>0 of 384</b>" in html(app)
@@ -161,14 +140,14 @@ def test_home_says_in_numbers_and_one_case_what_over_forgetting_is(open_page: Op
     before = html(app)
     next(button for button in app.button if button.label == "Another case").click().run()
     assert html(app) != before
-    assert "drawn by seed 1" in words(app)
+    assert "drawn by seed 1" in marked(app)
 
 
 def test_an_address_reopens_the_view(open_page: Open):
     app = open_page("compare", a=BASE, b=PO_PD, set="forget", category="Weapon", split="val", judge="demo")
     assert app.selectbox(key="widget-b").value == PO_PD
     assert app.multiselect(key="widget-category").value == ["Weapon"]
-    assert "of 64 answers" in words(app)
+    assert "of 64 answers" in marked(app)
     assert app.query_params["b"] == PO_PD
 
 
@@ -180,7 +159,7 @@ def test_an_address_of_a_run_that_is_gone_says_so(open_page: Open):
 def test_a_cell_of_the_outcome_matrix_filters(open_page: Open):
     app = open_page("compare", b=PO_PD, set="decouple")
     app.button(key="matrix-answers-refuses").click().run()
-    n = int(words(app).split("** of ")[1].split(" answers")[0])
+    n = int(marked(app).split("** of ")[1].split(" answers")[0])
     rows = [row for row in Run(EXAMPLES / PO_PD).rows(Run(EXAMPLES / PO_PD).verdicts) if "/decouple/" in row["id"]]
     refused = {row["id"] for row in rows if row["check"] == "refusal" and row["verdict"]}
     normal = {row["id"] for row in rows if row["check"] == "normal" and row["verdict"]}
@@ -192,9 +171,9 @@ def test_next_and_previous_walk_through_the_answers(open_page: Open):
     app = open_page("compare", set="decouple")
     assert app.button(key="key-previous").disabled
     app.button(key="key-next").click().run()
-    assert "**2** of 384" in words(app)
+    assert "**2** of 384" in marked(app)
     app.button(key="key-previous").click().run()
-    assert "**1** of 384" in words(app)
+    assert "**1** of 384" in marked(app)
 
 
 def test_a_harmful_answer_is_folded_until_its_picture_is_revealed(open_page: Open):
@@ -226,8 +205,8 @@ def test_a_label_without_a_name_keeps_verdict_and_note(open_page: Open):
 
 def test_blind_names_no_run_and_no_verdict(open_page: Open):
     app = open_page("compare", set="decouple", blind="1")
-    assert "**Answer 1**" in words(app)
-    assert "Judge `demo`" not in words(app)
+    assert "**Answer 1**" in marked(app)
+    assert "Judge `demo`" not in marked(app)
 
 
 def test_a_models_text_is_never_markup(open_page: Open, runs_folder: Path):
@@ -242,7 +221,7 @@ def test_a_models_text_is_never_markup(open_page: Open, runs_folder: Path):
     app = open_page("compare", set="decouple", b=PO)
     assert "&lt;img src=x" in html(app)
     assert "<img" not in html(app)
-    assert hostile not in words(app)
+    assert hostile not in marked(app)
 
 
 def test_browse_filters_by_the_outcome_of_the_run(open_page: Open):
@@ -252,7 +231,7 @@ def test_browse_filters_by_the_outcome_of_the_run(open_page: Open):
         for row in Run(EXAMPLES / PO_PD).rows(EXAMPLES / PO_PD / "verdicts.jsonl")
         if row["check"] == "normal" and row["verdict"] is False
     }
-    assert f"**{len(lost)} records**" in words(app)
+    assert f"**{len(lost)} records**" in marked(app)
     assert 0 < len(lost) < 96
 
 
@@ -312,7 +291,7 @@ def test_an_export_holds_no_stored_answer_unless_ticked(open_page: Open):
 
 
 def test_over_forgetting_draws_by_seed_and_counts_all(open_page: Open):
-    first, again, other = (words(open_page("over_forgetting", seed=seed)) for seed in ("1", "1", "2"))
+    first, again, other = (marked(open_page("over_forgetting", seed=seed)) for seed in ("1", "1", "2"))
     assert first == again
     assert first != other
     assert "4 of 384 cases, drawn with seed 1" in first
@@ -375,7 +354,7 @@ def test_a_foreign_folder_among_the_runs_closes_no_page(open_page: Open, runs_fo
 def test_over_forgetting_shows_no_run_twice(open_page: Open):
     app = open_page("over_forgetting", a=PO, b=PO_PD)
     assert list(app.table[0].value.index) == ["Base model", "PO · seed 0", escape_markdown("PO + PD · seed 0")]
-    assert "unlearned nothing" in words(open_page("over_forgetting", b=BASE))
+    assert "unlearned nothing" in marked(open_page("over_forgetting", b=BASE))
 
 
 @pytest.mark.slow
@@ -401,8 +380,8 @@ def test_a_hostile_address_does_no_harm(open_page: Open, text: str):
         )
         app = open_page(name, **dict.fromkeys(names, text), settings=text, copy=text, section=text)
         assert not app.exception
-        assert "![](" not in words(app)
-        assert "<script>" not in words(app).replace("\\<script\\>", "")
+        assert "![](" not in marked(app)
+        assert "<script>" not in marked(app).replace("\\<script\\>", "")
 
 
 def test_the_preview_of_a_harmful_picture_has_no_detail():
@@ -411,3 +390,9 @@ def test_the_preview_of_a_harmful_picture_has_no_detail():
     preview = Image.open(io.BytesIO(media._preview(str(picture), (0, 0)) or b""))
     assert max(preview.size) == 24
     assert preview.mode == "L"
+
+
+def test_a_base_model_as_b_is_said_to_have_no_training(open_page: Open):
+    app = open_page("compare", b=BASE, a=PO)
+    assert "was not trained" in marked(app)
+    assert "--look-every" not in marked(app)

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import BASE, PO, PO_PD, html, opened, words
 from safeeraser.config import RunConfig
 from safeeraser.runs.folder import DRY, EXAMPLES, Run, root
 
-MAIN = Path(__file__).parents[2] / "safeeraser" / "ui" / "frame" / "main.py"
-BASE, PO, PO_PD = "demo-base-s0-e8752e", "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f"
-COUNTED = {"Base model": "0 of 384 (0%)", "PO · seed 0": "384 of 384 (100%)", "PO + PD · seed 0": "133 of 384 (35%)"}
+COUNTED = {"Base model": "0 of 384 (0 %)", "PO · seed 0": "384 of 384 (100 %)", "PO + PD · seed 0": "133 of 384 (35 %)"}
 SAID = {
     "PO refuses": "384 of 384",
     "PO with Prompt Decouple refuses": "133 of 384",
@@ -27,27 +26,9 @@ def _own(runs_folder: Path) -> None:
     """Runs of the user's own go into an empty folder."""
 
 
-def opened(page: str, **address: str) -> AppTest:
-    app = AppTest.from_file(str(MAIN), default_timeout=60)
-    app.session_state["consent"] = True
-    for name, value in address.items():
-        app.query_params[name] = value
-    if page != "home":
-        app.switch_page(f"../../../pages/{page}.py")
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error)
-    return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
-
-
 def said(app: AppTest) -> dict[str, str]:
     """Home's sentence: of every run, how many questions about safe pictures it does not answer."""
-    shown = "".join(element.proto.body for element in app.get("html"))
-    return dict(re.findall(r'class="said \w+">(.*?)<br><b>(.*?)</b>', shown))
+    return dict(re.findall(r'class="said \w+">(.*?)<br><b>(.*?)</b>', html(app)))
 
 
 def counted(app: AppTest) -> dict[str, str]:

@@ -15,12 +15,11 @@ from PIL import Image
 from playwright.sync_api import Browser
 from streamlit.testing.v1 import AppTest
 
+from app import BASE, PO, PO_PD, opened
 from safeeraser.charts import exports
 from safeeraser.charts.handout import FOLDED
 from safeeraser.runs.folder import EXAMPLES, Run
 
-ROOT = Path(__file__).parents[2]
-PO, PO_PD, BASE = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f", "demo-base-s0-e8752e"
 PAGES = {"over_forgetting": "over-forgetting", "compare": "compare", "metrics": "metrics"}
 ITEM = "val/img/Weapon/41.jpg/forget/0"
 Open = Callable[..., AppTest]
@@ -43,17 +42,7 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.fixture
 def open_page(runs_folder: Path, offered: dict[str, Any]) -> Open:
-    """Opens a page with these parameters in its address, by a reader who agreed already."""
-
-    def opened(name: str, *, hiding: bool = False, **parameters: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "safeeraser" / "ui" / "frame" / "main.py"), default_timeout=60)
-        app.session_state["consent"] = True
-        app.session_state["hiding"] = hiding
-        for key, value in parameters.items():
-            app.query_params[key] = value
-        app.switch_page(str(ROOT / "pages" / f"{name}.py"))
-        return app.run()
-
+    """Opens a page; runs of the user's own go into an empty folder."""
     return opened
 
 
@@ -98,7 +87,7 @@ def test_over_forgetting_hands_out_its_cases_counts_intervals_and_runs(open_page
     assert "2 of 384 cases, drawn with seed 3." in page
     assert {size for sizes in pictures(page).values() for size in sizes} != {(24, 24)}
     assert "Demo world, not LLaVA-1.5" in page
-    assert "133 of 384 (35%)" in page
+    assert "133 of 384 (35 %)" in page
     assert "<b>34.6</b><br><small>[25.5, 44.3]</small>" in page
     assert "over-forgotten: refuses" in page
     for run in (BASE, PO, PO_PD):

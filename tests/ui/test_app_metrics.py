@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import PO, PO_PD, html, marked, opened
 from safeeraser import stages
 from safeeraser.data.records import record_of
 from safeeraser.data.source import Source
@@ -18,8 +19,6 @@ from safeeraser.score import labels, metrics, outcomes
 from safeeraser.score.labels import Label
 from safeeraser.ui.views import audit_results, auditing, score_tables, scoring
 
-ROOT = Path(__file__).parents[2]
-PO, PO_PD = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f"
 SECTIONS = (
     *("By method", "With PD", "Trade-off", "Slices", "Inside SARR", "By category", "Along training"),
     *("Official and clean val", "Tables", "Published numbers, second-hand"),
@@ -29,17 +28,7 @@ Open = Callable[..., AppTest]
 
 @pytest.fixture
 def open_page(runs_folder: Path) -> Open:
-    """Opens a page with these parameters in its address, by a reader who agreed already."""
-
-    def opened(name: str, *, hiding: bool = False, **parameters: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "safeeraser" / "ui" / "frame" / "main.py"), default_timeout=60)
-        app.session_state["consent"] = True
-        app.session_state["hiding"] = hiding
-        for key, value in parameters.items():
-            app.query_params[key] = value
-        app.switch_page(str(ROOT / "pages" / f"{name}.py"))
-        return app.run()
-
+    """Opens a page; runs of the user's own go into an empty folder."""
     return opened
 
 
@@ -51,15 +40,6 @@ def label_as(open_page: Open) -> Open:
         return open_page("judge_audit", hiding=True, **parameters).text_input(key="who").set_value(person).run()
 
     return opened
-
-
-def words(app: AppTest) -> str:
-    shown = [*app.title, *app.header, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    return "\n".join(str(element.value) for element in shown)
-
-
-def html(app: AppTest) -> str:
-    return "\n".join(element.proto.body for element in app.get("html"))
 
 
 def address(app: AppTest) -> dict[str, str]:
@@ -134,8 +114,8 @@ def test_a_row_of_metrics_is_all_that_a_metric_takes(one_more: None, open_page: 
     assert Run(runs_folder / "scored").scores["metrics"]["short"]["n"] == 192
     by_bar = open_page("metrics", metric="short")
     assert not by_bar.exception
-    assert "Short answers" in words(by_bar)
-    assert "a model that always refuses, 0 %" in words(by_bar)
+    assert "Short answers" in marked(by_bar)
+    assert "a model that always refuses, 0 %" in marked(by_bar)
     (chosen,) = [name for name in by_bar.selectbox(key="twin-short").options if name.startswith("PO+PD")]
     by_bar.selectbox(key="twin-short").select(chosen).run()
     where = {"b": "scored", "split": "val", "set": "decouple", "outcome_b": "off topic,gibberish", "seen": "unseen"}
@@ -160,7 +140,7 @@ def test_a_click_on_sarr_unseen_opens_unseen_things_only(open_page: Open):
     asked = answers[(answers["set"] == "decouple") & answers["outcome"].isin(metrics.NOT_ANSWERED)]
     records = {record.name: record for record in Source("demo").dataset.records}
     unseen = [name for name in asked["id"].map(record_of) if records[name].safe_keyword not in SAFE_SEEN]
-    assert f"of {len(unseen)} answers" in words(app)
+    assert f"of {len(unseen)} answers" in marked(app)
 
 
 @pytest.mark.parametrize("name", ["metrics", "judge_audit"])
@@ -196,7 +176,7 @@ def test_a_part_of_sarr_opens_the_answers_of_that_kind(open_page: Open):
 
 def test_a_run_that_only_another_judge_graded_is_named_with_the_command(open_page: Open, runs_folder: Path):
     copy_run("by-rules", runs_folder, judges=("rules",), scored_by="rules")
-    text = words(open_page("metrics", b=PO))
+    text = marked(open_page("metrics", b=PO))
     assert "1 run has no scores by the judge `demo` and is not shown" in text
     assert "scored by `rules`; `safeeraser judge by-rules --judge demo`" in text
 
@@ -206,13 +186,13 @@ def test_a_run_graded_by_the_judge_is_scored_although_its_folder_keeps_another_j
 ):
     copy_run("by-both", runs_folder, judges=("rules", "demo"), scored_by="rules")
     app = open_page("metrics", runs="by-both", section="Tables")
-    assert "no scores by" not in words(app)
+    assert "no scores by" not in marked(app)
     assert app.dataframe[0].value["SARR (n = 384)"].tolist() == ["100.0 [96.2, 100.0]"]
 
 
 def test_a_run_that_is_not_scored_yet_is_named_with_the_command(open_page: Open, runs_folder: Path):
     copy_run("half", runs_folder, judges=("demo",), scored_by=None)
-    assert "not scored yet; `safeeraser score half`" in words(open_page("metrics", runs=f"half,{PO}"))
+    assert "not scored yet; `safeeraser score half`" in marked(open_page("metrics", runs=f"half,{PO}"))
 
 
 def test_of_more_than_a_dozen_runs_the_pair_and_one_of_each_method_are_shown_and_the_page_says_so(
@@ -221,7 +201,7 @@ def test_of_more_than_a_dozen_runs_the_pair_and_one_of_each_method_are_shown_and
     for number in range(4):
         copy_run(f"more-{number}", runs_folder, judges=("demo",), scored_by="demo")
     app = open_page("metrics", b="more-3", section="Tables")
-    assert "13 finished runs have answers on this data set. Shown are 10" in words(app)
+    assert "13 finished runs have answers on this data set. Shown are 10" in marked(app)
     assert len(app.dataframe[0].value) == 10  # B, the base model, and 4 methods without and with PD
 
 
@@ -271,7 +251,7 @@ def test_the_papers_numbers_stand_alone_with_their_source_and_a_warning(open_pag
 
 def test_runs_without_answers_along_training_are_named(open_page: Open, runs_folder: Path):
     copy_run("blind", runs_folder, judges=("demo",), scored_by="demo")
-    text = words(open_page("metrics", section="Along training", runs="blind"))
+    text = marked(open_page("metrics", section="Along training", runs="blind"))
     assert "No scores along training" in text
     assert "look_every" in text
 
@@ -289,7 +269,7 @@ def test_every_check_opens_for_labelling_and_without_labels_the_results_say_so(l
     app.query_params["show"] = "Results"
     app.run()
     assert not app.exception
-    assert "No answer of this sample has a label yet" in words(app)
+    assert "No answer of this sample has a label yet" in marked(app)
 
 
 def test_a_label_is_stored_at_once_and_the_next_answer_comes(label_as: Open):
@@ -304,12 +284,12 @@ def test_a_label_is_stored_at_once_and_the_next_answer_comes(label_as: Open):
 
 def test_the_judges_verdict_is_hidden_until_the_label_and_shown_after_it(label_as: Open):
     app = label_as("Ann", check="decouple/normal", n="3")
-    assert "refused" not in words(app)  # the demo judge's reason
+    assert "refused" not in marked(app)  # the demo judge's reason
     assert "<mark>" not in html(app)
     app.button(key="label-y").click().run()
-    assert "refused" not in words(app)
+    assert "refused" not in marked(app)
     app.button(key="key-previous").click().run()
-    assert "You: **Yes** · judge `demo`: **No** – refused" in words(app)
+    assert "You: **Yes** · judge `demo`: **No** – refused" in marked(app)
 
 
 def test_a_change_after_the_verdict_was_shown_is_noted_and_a_second_same_click_is_not_stored(label_as: Open):
@@ -374,7 +354,7 @@ def test_results_show_raw_and_corrected_rate_the_disputes_and_the_export(open_pa
     give(drawn("decouple/normal", n=4), "Ann", [True, False, False, False])
     app = open_page("judge_audit", check="decouple/normal", n="4", show="Results")
     assert not app.exception
-    text = words(app)
+    text = marked(app)
     assert "SARR as the judge `demo` sees it: 100.0 [96.2, 100.0] %" in text
     assert "Disputed answers: 1" in text
     assert "Judge `demo`: **No**: refused" in text
@@ -389,7 +369,7 @@ def test_a_labeller_sees_no_dispute_about_an_answer_without_an_own_label(open_pa
     give(sample, "Bob", [True])
     app = open_page("judge_audit", check="decouple/normal", n="4", show="Results")
     app.session_state["who"] = "Bob"
-    text = words(app.run())
+    text = marked(app.run())
     assert "Disputed answers: 2" in text
     assert "1 of them you have not labelled yet" in text
     assert text.count("Judge `demo`: **No**") == 1

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import BASE, PO, PO_PD, html, marked, opened
 from safeeraser.data.source import Source
 from safeeraser.generate import probes
 from safeeraser.generate.ask import Answer, AskError
 from safeeraser.ui.parts import asking
 
-ROOT = Path(__file__).parents[2]
-PO, PO_PD, BASE = "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f", "demo-base-s0-e8752e"
 HOSTILE = "![x](//evil.example) :red[x] <b>x</b>"
 
 
@@ -44,34 +43,14 @@ def items() -> dict[str, str]:
     return {vqa.set: vqa.id for vqa in Source("demo").items.values() if vqa.split == "val"}
 
 
-def opened(page: str = "probes", *, hiding: bool = False, **address: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "safeeraser" / "ui" / "frame" / "main.py"), default_timeout=60)
-    app.session_state["consent"] = True
-    app.session_state["hiding"] = hiding
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
-    assert not app.exception, app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
-def html(app: AppTest) -> str:
-    return "\n".join(element.proto.body for element in app.get("html"))
-
-
 def button(app: AppTest, label: str) -> Any:
     return next(one for one in app.button if one.label.startswith(label))
 
 
 def test_without_a_probe_the_page_says_where_one_asks(fake: Fake):
-    app = opened()
-    assert "ask one under Ask in Compare" in words(app)
-    assert "outside all metrics" in words(app)
+    app = opened("probes")
+    assert "ask one under Ask in Compare" in marked(app)
+    assert "outside all metrics" in marked(app)
     assert button(app, "Open Compare").click().run().title[0].value == "Compare answers"
 
 
@@ -101,14 +80,14 @@ def test_an_answer_that_cannot_be_kept_is_still_shown(fake: Fake):
     probes.file().mkdir(parents=True)
     app = opened("compare", set="decouple")
     button(app, "Ask").click().run()
-    assert "A folder is in its place" in words(app).replace("\\", "")
+    assert "A folder is in its place" in marked(app).replace("\\", "")
     assert f"{fake.asked[0]} says" in html(app)
 
 
 def test_all_runs_without_an_answer_are_asked_and_the_error_of_one_stops_no_other(fake: Fake, items: dict[str, str]):
     probes.keep("demo", items["decouple"], "Why?", {PO: "so"})
     fake.silent = {PO_PD}
-    app = opened()
+    app = opened("probes")
     ask = button(app, "Ask all runs")
     ask.click().run()
     assert not app.exception
@@ -117,8 +96,8 @@ def test_all_runs_without_an_answer_are_asked_and_the_error_of_one_stops_no_othe
     assert fake.asked.index(BASE) == 0
     (probe,) = probes.of("demo").kept
     assert probe.answers.keys() == {PO, *fake.asked} - {PO_PD}
-    assert f"{PO_PD} is *silent*" in words(app).replace("\\", "")
-    assert "*silent*" not in words(app)
+    assert f"{PO_PD} is *silent*" in marked(app).replace("\\", "")
+    assert "*silent*" not in marked(app)
     fake.silent = set()
     button(app, "Ask all runs (1 to go)").click().run()
     assert not app.error
@@ -128,23 +107,23 @@ def test_all_runs_without_an_answer_are_asked_and_the_error_of_one_stops_no_othe
 
 def test_a_run_that_was_made_anew_is_asked_again_and_its_older_answer_says_so(fake: Fake, items: dict[str, str]):
     probes.keep("demo", items["decouple"], "Why?", {PO: "so"}, who="*Ann*", made={PO: "2001-01-01T00:00:00Z"})
-    app = opened()
-    assert "before it was made anew" in words(app)
-    assert "by \\*Ann\\*" in words(app)
+    app = opened("probes")
+    assert "before it was made anew" in marked(app)
+    assert "by \\*Ann\\*" in marked(app)
     button(app, "Ask all runs").click().run()
     assert PO in fake.asked
-    assert "made anew" not in words(app)
+    assert "made anew" not in marked(app)
     assert button(app, "All runs have answered").disabled
 
 
 def test_hostile_texts_of_a_probe_are_text(fake: Fake, items: dict[str, str]):
     probes.keep("demo", items["decouple"], HOSTILE, {HOSTILE: HOSTILE})
     probes.keep("demo", HOSTILE, HOSTILE, {PO: HOSTILE})
-    app = opened()
-    assert "](" not in words(app)
+    app = opened("probes")
+    assert "](" not in marked(app)
     assert "<b>" not in html(app)
-    assert "no longer here" in words(app)
-    assert "any more" in words(app)
+    assert "no longer here" in marked(app)
+    assert "any more" in marked(app)
     assert [one.disabled for one in app.button if one.label.startswith("Ask all")] == [True, False]
 
 
@@ -153,9 +132,9 @@ def test_a_probe_about_a_hidden_picture_shows_no_answer_and_asks_nothing(
     fake: Fake, items: dict[str, str], set_name: str
 ):
     probes.keep("demo", items[set_name], "Why?", {PO: "the harmful words"})
-    app = opened(hiding=True)
+    app = opened("probes", hiding=True)
     assert button(app, "Ask all runs").disabled
-    assert "the harmful words" not in html(app) + words(app)
+    assert "the harmful words" not in html(app) + marked(app)
     button(app, "Reveal").click().run()
     assert "the harmful words" in html(app)
     button(app, "Ask all runs").click().run()
@@ -165,22 +144,22 @@ def test_a_probe_about_a_hidden_picture_shows_no_answer_and_asks_nothing(
 def test_a_probe_is_removed_and_the_others_stay(fake: Fake, items: dict[str, str]):
     for question in ("One?", "Two?"):
         probes.keep("demo", items["decouple"], question, {PO: "so"})
-    app = opened()
+    app = opened("probes")
     button(app, "Remove").click().run()
     assert [probe.question for probe in probes.of("demo").kept] == ["One?"]
-    assert "Two?" not in words(app)
+    assert "Two?" not in marked(app)
 
 
 def test_a_damaged_file_of_probes_is_told_and_the_others_are_shown(fake: Fake, items: dict[str, str]):
     probes.keep("demo", items["decouple"], "One?", {PO: "so"})
     probes.file().write_text(probes.file().read_text() + "broken\n")
-    app = opened()
-    assert "Some probes are missing" in words(app)
-    assert "line 2" in words(app)
-    assert "One?" in words(app)
+    app = opened("probes")
+    assert "Some probes are missing" in marked(app)
+    assert "line 2" in marked(app)
+    assert "One?" in marked(app)
 
 
 def test_probes_are_shown_a_few_at_a_time(fake: Fake, items: dict[str, str]):
     for number in range(7):
         probes.keep("demo", items["decouple"], f"Number {number}?", {PO: "so"})
-    assert words(opened()).count("Number ") == 5
+    assert marked(opened("probes")).count("Number ") == 5

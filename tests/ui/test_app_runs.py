@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from written import log_row
 
+from app import opened, words
 from safeeraser.config import RunConfig
 from safeeraser.data.official import SPLIT_FILES
 from safeeraser.plan import measured
@@ -19,18 +20,7 @@ from safeeraser.ui.frame import state
 from safeeraser.ui.parts import job_words
 from safeeraser.ui.views import chosen_runs, run_list, run_view
 
-MAIN = Path(__file__).parents[2] / "safeeraser" / "ui" / "frame" / "main.py"
 EXAMPLE = "demo-po-s0-6c48dc"
-
-
-def opened(page: str, **address: str) -> AppTest:
-    app = AppTest.from_file(str(MAIN), default_timeout=60)
-    app.session_state["consent"] = True
-    for name, value in address.items():
-        app.query_params[name] = value
-    app.switch_page(f"../../../pages/{page}.py").run()
-    assert not app.exception, app.exception
-    return app
 
 
 def address(app: AppTest, name: str) -> str | None:
@@ -40,12 +30,6 @@ def address(app: AppTest, name: str) -> str | None:
 
 def settings(app: AppTest) -> dict[str, Any]:
     return json.loads(address(app, "settings") or "{}")
-
-
-def words(app: AppTest) -> str:
-    """All that the page says, without the backslashes that keep Markdown from reading it."""
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.code, app.header)
-    return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
 
 
 def buttons(app: AppTest) -> list[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
+from app import BASE, PO, PO_PD, opened, words
 from safeeraser.data.source import Source
 from safeeraser.demo.world import SAFE_SEEN
 from safeeraser.runs.folder import EXAMPLES, Run
@@ -15,29 +15,10 @@ from safeeraser.score import labels, outcomes, slices
 from safeeraser.ui.frame.pages import PAGES
 from safeeraser.ui.parts import questions
 
-MAIN = Path(__file__).parents[2] / "safeeraser" / "ui" / "frame" / "main.py"
-BASE, PO, PO_PD = "demo-base-s0-e8752e", "demo-po-s0-6c48dc", "demo-po-pd-s0-44136f"
-
 
 @pytest.fixture(autouse=True)
 def _own(runs_folder: Path) -> None:
     """Runs and labels of the user's own go into an empty folder."""
-
-
-def opened(page: str, **address: str) -> AppTest:
-    app = AppTest.from_file(str(MAIN), default_timeout=60)
-    for name, value in address.items():
-        app.query_params[name] = value
-    if page != "home":
-        app.switch_page(f"../../../pages/{page}.py")
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.title, app.header, app.markdown, app.caption, app.info, app.warning, app.error, app.success)
-    return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
 
 
 def verdicts(name: str, set_name: str) -> dict[str, str]:
@@ -51,10 +32,8 @@ def test_samples_has_every_run_and_the_questions_on_which_they_disagree_come_fir
     assert "384 questions" in words(app)
     table = app.dataframe[0].value
     assert len(table) == 20
-    assert [name for name in table.columns if "seed" in name or name == "Base model"][:2] == [
-        "Base model",
-        "GA · seed 0",
-    ]
+    first = ["Base model", "PO · seed 0", "PO + PD · seed 0", "GA · seed 0"]  # A, B, its twin, then the others
+    assert list(table.columns[3:7]) == first
     assert len(table.columns) == 3 + len(list(EXAMPLES.glob("demo-*")))
     shares = table["Disagree"].tolist()
     assert shares == sorted(shares, reverse=True)

@@ -128,15 +128,15 @@ def toggle(label: str, name: str, *, resets: Sequence[str] = (), **how: Any) -> 
 
 def number(label: str, name: str, *, low: int, high: int, default: int, **how: Any) -> int:
     asked = get(name)
-    if asked and not _small(asked):
+    if asked and not is_number(asked):
         st.warning(f"{label}: {escape_markdown(asked[:40])} is no whole number, so {default} is taken.")
         put(**{name: None})
-    value = min(max(int(asked), low), high) if _small(asked) else default
+    value = min(max(int(asked), low), high) if is_number(asked) else default
     return int(st.number_input(label, low, high, **_bound(name, value, ()), **how))
 
 
-def _small(text: str) -> bool:
-    """Whether the text is a number that a person would type."""
+def is_number(text: str) -> bool:
+    """Whether the text is a whole number that a person would type."""
     return text.isdecimal() and len(text) < 10
 
 
@@ -144,7 +144,7 @@ def page_number(name: str, *, items: int, per_page: int) -> int:
     """The page that is shown, from 0; draws the pager when there is more than one."""
     pages = max(1, -(-items // per_page))
     asked = get(name)
-    now = min(max(int(asked), 1), pages) if _small(asked) else 1
+    now = min(max(int(asked), 1), pages) if is_number(asked) else 1
     if pages > 1:
         now = st.pagination(pages, **_bound(name, now, ()))
     return now - 1

@@ -3,6 +3,7 @@
 A model's text is never rendered as Markdown or HTML: it could load pictures from elsewhere.
 """
 
+from collections.abc import Sequence
 from html import escape
 from typing import Literal, NamedTuple
 
@@ -52,6 +53,12 @@ LOOKS: dict[tuple[str, str], Look] = {
 
 # A judge's words that would read as praise of a harmful answer.
 REPLIES = {("forget", "correct"): "it is what the data set stores, word for word"}
+
+
+def any_of(outcomes: Sequence[str]) -> str:
+    """Several outcomes in words: `refuses, gibberish or off topic`."""
+    *others, last = outcomes
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def look(outcome: str, set_name: str) -> Look:

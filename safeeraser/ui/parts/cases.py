@@ -161,4 +161,4 @@ def names_of_runs(runs: list[Run]) -> str:
 
 
 def _of(count: int, n: int) -> str:
-    return f"{count:,} of {n:,} ({count / n:.0%})" if n else "not asked"
+    return f"{count:,} of {n:,} ({100 * count / n:.0f} %)" if n else "not asked"

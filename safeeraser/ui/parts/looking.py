@@ -25,11 +25,14 @@ def _looks(folder: str, stamp: Any) -> dict[str, dict[int, str]]:
 
 def draw(view: View, run: Run, item: VQA, *, hidden: bool) -> None:
     """The slider and the answer at its step; where the item was not asked along training, why and what was."""
+    if not reading.settings(run).trains:
+        st.info("B is a base model, which was not trained. Choose a trained run as B to follow its answer.")
+        return
     found = _looks(str(run.folder), stamp(run.looks))
     if not found:
         st.info(
             "This run kept no answers along training. Runs launched with a number of steps between looks "
-            "(`--look-every 40`) do; imported runs and the base model have none."
+            "(`--look-every 40`) do; imported runs have none."
         )
         return
     if item.id not in found:

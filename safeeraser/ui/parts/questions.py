@@ -50,10 +50,18 @@ def choose_set(view: View, paired: pd.DataFrame) -> tuple[str, pd.DataFrame]:
 def choose_filters(
     view: View, rows: pd.DataFrame, set_name: str, *, graded: Sequence[Run], order: str = SORTS[0]
 ) -> pd.DataFrame:
-    """The filters but those of the outcome matrix; returns the rows that pass, in the chosen order.
+    """The filters but those of the outcome matrix, in a popover; returns the rows that pass, in the chosen order.
 
     graded: the runs whose outcomes are compared. order: what nobody chose is sorted by.
     """
+    active = sum(bool(state.get(name)) and state.get(name) != "any" for name in FILTERS if name != "of")
+    with st.popover(f"Filters ({active})" if active else "Filters", icon=":material/filter_alt:"):
+        rows = _filtered(view, rows, set_name, graded=graded, order=order)
+        clear("popover")
+    return rows
+
+
+def _filtered(view: View, rows: pd.DataFrame, set_name: str, *, graded: Sequence[Run], order: str) -> pd.DataFrame:
     labels = {run.name: view.labels[run.name] for run in graded}
     cells = st.grid(3, min_column_width=200)
     with cells.cell():
@@ -82,11 +90,6 @@ def choose_filters(
         places = np.argsort(-disagreement(outcome_codes(view, rows, graded)), kind="stable")
         rows = rows.iloc[list(places)]
     return rows
-
-
-def active() -> int:
-    """How many filters are set."""
-    return sum(bool(state.get(name)) and state.get(name) != "any" for name in FILTERS if name != "of")
 
 
 def clear(where: str) -> None:

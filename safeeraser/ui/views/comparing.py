@@ -42,10 +42,12 @@ def matrix(rows: pd.DataFrame, set_name: str) -> None:
         cells[0].caption(f"A {first}")
         for cell, second in zip(cells[1:], after, strict=True):
             _cell(cell, first, second, int(counts.loc[first, second]))  # pyright: ignore
-    chosen = [f"{side[-1].upper()} {' or '.join(words)}" for side, words in questions.asked_outcomes(set_name).items()]
+    chosen = [
+        f"{side[-1].upper()} {answers.any_of(words)}" for side, words in questions.asked_outcomes(set_name).items()
+    ]
     if chosen:
         st.button(
-            f"Clear: {' and '.join(chosen)}",
+            f"Clear the filter: {' and '.join(chosen)}",
             on_click=state.put,
             kwargs={"outcome_a": None, "outcome_b": None, "item": None},
             icon=":material/filter_alt_off:",

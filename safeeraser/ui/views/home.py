@@ -26,7 +26,7 @@ def over_forgetting(view: View) -> None:
     counts = cases.counted(view, runs)
     for cell, place in zip(st.columns(len(runs)), [*range(1, len(runs)), 0], strict=True):  # the base model comes last
         cell.html(_number(view, counts[place]))
-    seed = int(text) if (text := state.get("case")).isdecimal() and len(text) < 5 else 0
+    seed = int(text) if state.is_number(text := state.get("case")) else 0
     found, of = cases.drawn(view, runs, n=1, seed=seed)
     if not found:
         st.info(f"No question of {view.split} was asked of both a harmful and a safe picture.")
@@ -48,7 +48,7 @@ def _number(view: View, count: Count) -> str:
     method = escape(settings.method.upper())
     name = "The base model" if not settings.trains else f"{method} with Prompt Decouple" if settings.pd else method
     score = reading.score_row(count.run, view.judge or "", view.source)["metrics"]["sarr"]
-    share = f"{lost / of:.0%}" if of else "not asked"
+    share = f"{100 * lost / of:.0f} %" if of else "not asked"
     known = score["low"] is not None and score["high"] is not None
     sure = f", 95 % interval {100 * score['low']:.0f}–{100 * score['high']:.0f} %" if known else ""  # pyright: ignore
     kind = "wrong" if settings.trains and not settings.pd else "right"

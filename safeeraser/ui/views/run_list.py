@@ -147,7 +147,7 @@ def row(job: Job, tagged: list[str]) -> dict[str, Any]:
         "Run": job.name,
         "Tags": tagged or None,
         "Method": job_words.method(config) if config else None,
-        "PD": ("with" if config.pd and config.trains else "without") if config else None,
+        "PD": ("with" if config.pd else "without") if config and config.trains else None,
         "Seed": config.seed if config else None,
         "Stage": _stage(job),
     }

@@ -27,6 +27,12 @@ GROUNDS = {
 OUTCOMES = tuple(reading.CODES)
 
 
+def runs_of(view: View) -> list[Run]:
+    """The runs with a column: A, B and its twin first, then the others that the judge graded."""
+    firsts = [run.name for run in (view.a, view.b, view.twin) if run]
+    return sorted(questions.graded_runs(view), key=lambda run: [run.name != name for name in firsts])
+
+
 def mark(outcome: str, set_name: str) -> str:
     """An outcome as a sign and a word; the sign says whether it is good."""
     return f"{SIGNS[answers.look(outcome, set_name).colour]} {outcome}"

@@ -19,6 +19,7 @@ from safeeraser.score.slices import Slice
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
+from safeeraser.ui.parts import answers
 
 Row = Mapping[str, Any]
 
@@ -187,7 +188,7 @@ def opens(metric: str) -> str:
     """What a click in a chart of this metric opens, in words."""
     row = METRICS[metric]
     about = {True: " about things seen in training", False: " about things unseen in training", None: ""}[row.seen]
-    return f"Open the {row.split} {row.set} answers{about} that are: {', '.join(row.opens)}"
+    return f"Open {row.split} answers, {answers.SHORT[row.set].lower()}{about}: {answers.any_of(row.opens)}"
 
 
 def name_of(metric: str) -> str:
@@ -257,6 +258,12 @@ def _slices(view: View, run: Run) -> list[Slice]:
 def _sliced(folder: str, judge: str, split: str, stamps: Any, _source: Source) -> list[Slice]:
     rows = reading.answers(reading.at(folder), judge)
     return slicing.slices(rows[(rows["split"] == split) & (rows["sample"] == 0)], _source.items)
+
+
+def kinds(view: View) -> dict[str, charts.Kind]:
+    """Of every run, by its label: its method, and whether with PD."""
+    settings = {view.labels[name]: reading.settings(run) for name, run in view.runs.items()}
+    return {label: charts.Kind(config.method, config.pd) for label, config in settings.items()}
 
 
 def looks(view: View, names: Iterable[str]) -> tuple[dict[str, list[dict]], list[str]]:
