@@ -1,15 +1,30 @@
 """The benchmarks run, and find that both ways compute the same; how fast they are is not a test's business."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm import Started
 
 pytestmark = pytest.mark.slow
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+# `python benchmarks/NAME ...`
+SCRIPT = f"""
+import runpy, sys
+sys.path.insert(0, {str(BENCHMARKS)!r})
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def measured(words: list[str], file: Path) -> None:
+    """Run a benchmark that writes its rows to the file."""
+    process = Started(
+        ["-c", SCRIPT, str(BENCHMARKS / words[0]), *words[1:], "--threads", "1", "--out", str(file)],
+        output=file.with_suffix(".txt"),
+    )
+    assert process.wait() == 0, process.said()
 
 
 @pytest.mark.parametrize(
@@ -23,9 +38,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 )
 def test_a_benchmark_compares_two_ways_that_compute_the_same(words: list[str], tmp_path: Path):
     file = tmp_path / "rows.json"
-    command = [sys.executable, str(BENCHMARKS / words[0]), *words[1:], "--threads", "1", "--out", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    measured(words, file)
     (row,) = json.loads(file.read_text(encoding="utf-8"))
     assert row["ratio"]["low"] > 0
     assert row["versions"]["torch"]
@@ -40,10 +53,8 @@ def test_a_benchmark_compares_two_ways_that_compute_the_same(words: list[str], t
 
 def test_repeats_of_a_benchmark_stay_side_by_side(tmp_path: Path):
     file = tmp_path / "rows.json"
-    command = [sys.executable, str(BENCHMARKS / "attention.py"), "--rounds", "1", "--threads", "1", "--out", str(file)]
     for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        measured(["attention.py", "--rounds", "1"], file)
     first, second = json.loads(file.read_text(encoding="utf-8"))
     assert first["command"] == second["command"]
     assert [length["tokens"] for length in first["lengths"]] == [120, 240, 360, 540, 900, 1340, 2100]
