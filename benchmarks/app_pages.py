@@ -56,6 +56,7 @@ PAGES = {
     "Compare": Place("compare", "Compare answers", {"set": "decouple"}),
     "Metrics": Place("metrics", "Metrics"),
     "Over-forgetting": Place("over_forgetting", "Over-forgetting"),
+    "Probes": Place("probes", "Probes"),
     "Judge audit": Place("judge_audit", "Judge audit"),
 }
 MORE = {
@@ -274,7 +275,7 @@ def _menu(tab: Tab, name: str) -> dict[str, float]:
 
 
 def _follow(tab: Tab, place: Place) -> dict[str, float]:
-    click = """path => [...document.querySelectorAll("[data-testid=stSidebarNavLink]")]
+    click = """path => [...document.querySelectorAll("[data-testid=stPageLink-NavLink]")]
         .find((link) => new URL(link.href).pathname === "/" + path).click()"""
     return _acted(tab, place.heading, lambda: tab.page.evaluate(click, place.path))
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from safeeraser.charts.handout import Html, Row, heading, note, pairs, table
-from safeeraser.charts.words import method_name
+from safeeraser.charts.words import method_name, unit
 from safeeraser.config import RunConfig
 from safeeraser.runs.contents import Facts
-from safeeraser.score.intervals import RESAMPLES
 
 DIGITS = 10  # of a hash, as many as tell two apart
 
@@ -31,13 +30,14 @@ class Made:
 def section(made: Sequence[Made], *, data: str, data_hash: str, split: str, judge: str | None) -> list[Html]:
     """The last section of a handout."""
     decoding = dict.fromkeys(str(one.row["decoding"]) for one in made if one.row)
+    together = f"answers about one {unit([one.row for one in made])} taken together"
     facts = {
         "Data set": data,
         "Data hash": data_hash,
         "Split": f"{split} (held out: nothing of it was trained on)" if split == "val" else split,
         "Judge": judge,
         "Decoding": "; ".join(decoding),
-        "Intervals": f"95 %, bootstrap with {RESAMPLES:,} resamples by picture; exact where all answers agree",
+        "Intervals": f"95 %, Wilson's, {together}; exact where all agree",
     }
     return [
         heading("How these numbers were made"),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from safeeraser.charts.chart import shown
 from safeeraser.losses import BASE, METHODS, place
+from safeeraser.score.intervals import too_few
 from safeeraser.score.metrics import METRICS
 from safeeraser.score.tables import CONTEXT, context, differing
 
@@ -110,11 +111,26 @@ def _where_shared(names: Sequence[str], longer: Sequence[str]) -> list[str]:
     return [to if times[name] > 1 and helps[name] else name for name, to in zip(names, longer, strict=True)]
 
 
+def unit(rows: Iterable[Row]) -> str:
+    """What answers are taken together by in the rows' intervals: `thing` or `picture`, or both."""
+    scores = (score for row in rows for score in row.get("metrics", {}).values())
+    units = dict.fromkeys(score.get("unit", "picture") for score in scores if score.get("value") is not None)
+    return " or ".join(units) or "picture"
+
+
+def few(score: Score) -> bool:
+    """Whether the score's interval covers the truth less often than it says: it stands on too few pictures."""
+    value = score.get("value")
+    return value is not None and "effective" in score and too_few(value, score["effective"])
+
+
 def hover(label: str, metric: str, score: Score) -> str:
     """What a point says of itself: the value with its interval, and what it stands on."""
     text = f"<b>{shown(label)}</b><br>{wording(metric).name}: {written(percent(score))} %"
     if score.get("low") is not None and score.get("high") is not None:
         text += f" [{written(percent(score, 'low'))}, {written(percent(score, 'high'))}]"
+    if few(score):
+        text += f"<br>too few {score.get('unit', 'picture')}s for this interval"
     return f"{text}<br>n = {score.get('n', 'unknown')}, {score.get('unscored', 0)} unscored"
 
 

@@ -66,7 +66,9 @@ class LogRow(TypedDict):
 class Score(TypedDict):
     """A metric's value with its 95 % interval, 0 to 1, None where it is unknown; then `why` says why.
 
-    n: answers that it stands on. unscored: answers without a verdict.
+    n: answers that it stands on. unscored: answers without a verdict. unit: what they go together by, `picture` or
+    `thing`; effective: how many independent answers would know the value as well. Scores of an older version have
+    neither.
     """
 
     __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
@@ -75,6 +77,8 @@ class Score(TypedDict):
     high: float | None
     n: int
     unscored: int
+    unit: NotRequired[str]
+    effective: NotRequired[float | None]
     why: NotRequired[str]
 
 

@@ -1,9 +1,12 @@
 """How verdicts changed from the base model's run to another, answer by answer."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from safeeraser.data.records import VQA, SetName, Split
 from safeeraser.data.rows import VerdictRow
+from safeeraser.score.significance import sign_flip
+from safeeraser.score.units import Units
 
 
 def paired_change(
@@ -17,9 +20,9 @@ def paired_change(
 ) -> dict:
     """How one judge's verdicts changed from the base model's run to this one, answer by answer.
 
-    base, run: one judge's verdict rows, joined by (id, sample). Returns the counts n, kept_true, became_true,
-    became_false, kept_false and unscored (a verdict is None or missing on either side), and `p`: McNemar's exact test,
-    two-sided, which takes the answers as independent. Raises ValueError when two judges are mixed.
+    base, run: one judge's verdict rows, joined by (id, sample); items: the whole data set by id. Returns the counts n,
+    kept_true, became_true, became_false, kept_false and unscored (a verdict is None or missing on either side), and
+    `p`, two-sided, by `significance.sign_flip`. Raises ValueError when two judges are mixed.
     """
     base, run = list(base), list(run)
     graders = {row["judge"] for row in (*base, *run)}
@@ -31,20 +34,26 @@ def paired_change(
         kept = (row for row in of_check if (items[row["id"]].set, items[row["id"]].split) == (set_name, split))
         return {(row["id"], row["sample"]): row["verdict"] for row in kept}
 
-    before, after = said(base), said(run)
-    pairs = [(before.get(key), after.get(key)) for key in before.keys() | after.keys()]
-    became_true, became_false = pairs.count((False, True)), pairs.count((True, False))
-    counts = {
-        "kept_true": pairs.count((True, True)),
-        "became_true": became_true,
-        "became_false": became_false,
-        "kept_false": pairs.count((False, False)),
+    before, after, units = said(base), said(run), Units(items.values())
+    asked = before.keys() | after.keys()
+    pairs = {key: (was, now) for key in sorted(asked) if None not in (was := before.get(key), now := after.get(key))}
+    counted = Counter(pairs.values())
+    return {
+        "n": len(pairs),
+        "kept_true": counted[True, True],
+        "became_true": counted[False, True],
+        "became_false": counted[True, False],
+        "kept_false": counted[False, False],
+        "unscored": len(asked) - len(pairs),
+        "p": _p(pairs, items, units) if pairs else None,
     }
-    n, changed = sum(counts.values()), became_true + became_false
-    from scipy.stats import binomtest
 
-    p = float(binomtest(became_true, changed).pvalue) if changed else 1.0
-    return {"n": n, **counts, "unscored": len(pairs) - n, "p": p if n else None}
+
+def _p(
+    pairs: Mapping[tuple[str, int], tuple[bool | None, bool | None]], items: Mapping[str, VQA], units: Units
+) -> float:
+    differences = [float(bool(now)) - float(bool(was)) for was, now in pairs.values()]
+    return sign_flip(differences, [units.of(items[id]) for id, _ in pairs])
 
 
 # Where a change from the base model says something: did it learn to refuse, and what did that cost?

@@ -14,7 +14,8 @@ import numpy as np
 from safeeraser.data.records import CATEGORIES, VQA, SetName, Split
 from safeeraser.data.rows import AnswerRow, Score, VerdictRow
 from safeeraser.judge.grading import join
-from safeeraser.score.intervals import interval
+from safeeraser.score.intervals import effective, interval
+from safeeraser.score.units import Units
 
 
 @dataclass(frozen=True)
@@ -324,7 +325,7 @@ def metrics(
     only: frozenset[str] | None = None,
     names: Iterable[str] | None = None,
 ) -> dict[str, Score]:
-    """The metrics of a run by one judge: {NAME: {"value", "low", "high", "n", "unscored"}}, and "why" without a value.
+    """The metrics of a run by one judge: {NAME: `data.rows.Score`}.
 
     items: the whole data set by id. only: count answers to these ids alone (the clean val, for example). names: which,
     all by default.
@@ -334,7 +335,8 @@ def metrics(
     """
     answered = _answered(answers, verdicts, items, judge)
     kept = [one for one in answered if only is None or one.item.id in only]
-    return {name: _measure(METRICS[name], kept, judge) for name in (METRICS if names is None else names)}
+    units = Units(items.values())
+    return {name: _measure(METRICS[name], kept, judge, units) for name in (METRICS if names is None else names)}
 
 
 def by_category(
@@ -345,8 +347,10 @@ def by_category(
     for one in _answered(answers, verdicts, items, judge):
         if one.item.category in groups:
             groups[one.item.category].append(one)
+    units = Units(items.values())
     measured = {
-        name: {category: _measure(METRICS[name], group, judge) for category, group in groups.items()} for name in main()
+        name: {category: _measure(METRICS[name], group, judge, units) for category, group in groups.items()}
+        for name in main()
     }
     return {
         name: {category: score for category, score in scores.items() if score["n"] or score["unscored"]}
@@ -375,7 +379,7 @@ def _answered(
     ]
 
 
-def _measure(metric: Metric, answered: Sequence[Answered], judge: str) -> Score:
+def _measure(metric: Metric, answered: Sequence[Answered], judge: str, units: Units) -> Score:
     asked = [one for one in answered if (one.item.split, one.item.set) == (metric.split, metric.set)]
     if metric.judge not in ("any", "none", judge if judge in ("demo", "rules") else "outside"):
         return _unknown(metric.otherwise, unscored=len(asked))
@@ -386,22 +390,30 @@ def _measure(metric: Metric, answered: Sequence[Answered], judge: str) -> Score:
     asked = [one for one in asked if metric.seen in (None, one.seen)]
     if not asked:
         return _unknown(f"no safe concept is {'seen' if metric.seen else 'unseen'} in training")
-    scored = [(score, _picture(one.item)) for one in asked if (score := metric.score(one)) is not None]
+    scored = [(score, units.of(one.item)) for one in asked if (score := metric.score(one)) is not None]
     unscored = len(asked) - len(scored)
     if not scored:
         reason = (
             "no stored answer to compare with" if metric.judge == "none" else f"the judge {judge!r} gave no verdict"
         )
         return _unknown(reason, unscored=unscored)
-    scores, pictures = zip(*scored, strict=True)
-    low, high = interval(scores, pictures)
-    return {"value": float(np.mean(scores)), "low": low, "high": high, "n": len(scores), "unscored": unscored}
+    scores, of = zip(*scored, strict=True)
+    return scored_by(scores, of, units=units, unscored=unscored)
 
 
 def _unknown(why: str, *, unscored: int = 0) -> Score:
     return {"value": None, "low": None, "high": None, "n": 0, "unscored": unscored, "why": why}
 
 
-def _picture(item: VQA) -> str:
-    """What answers are resampled by; a missing picture is told apart by its id, `<split>/<image_id>/<set>/<k>`."""
-    return str(item.picture or item.record)
+def scored_by(scores: Sequence[float], of: Sequence[str], *, units: Units, unscored: int) -> Score:
+    """The score of answers that have one each, 0 to 1; of: their units."""
+    low, high = interval(scores, of)
+    return {
+        "value": float(np.mean(scores)),
+        "low": low,
+        "high": high,
+        "n": len(scores),
+        "unscored": unscored,
+        "unit": units.name,
+        "effective": effective(scores, of),
+    }

@@ -10,9 +10,9 @@ import pandas as pd
 
 from safeeraser.data.records import VQA
 from safeeraser.data.rows import Score
-from safeeraser.score.intervals import interval
-from safeeraser.score.metrics import trained_concepts
+from safeeraser.score.metrics import scored_by, trained_concepts
 from safeeraser.score.outcomes import UNSCORED
+from safeeraser.score.units import Units
 
 MOST = 12  # slices of one kind; of more, those with the most answers
 
@@ -30,10 +30,10 @@ def slices(rows: pd.DataFrame, items: Mapping[str, VQA]) -> list[Slice]:
     """SARR of each part: things that PD training showed or did not, category, wording of the question.
 
     rows: `outcomes.answers` of one run on one split; items: the whole data set by id. A kind with one part tells
-    nothing apart and is left out; rates are 0 to 1, intervals are resampled by picture as in the metrics.
+    nothing apart and is left out; rates and intervals are those of the metrics.
     """
     rows = rows[(rows["set"] == "decouple") & rows["id"].isin(items.keys())]
-    trained = trained_concepts(items.values())
+    trained, units = trained_concepts(items.values()), Units(items.values())
 
     def seen(item: VQA) -> str | None:
         return None if item.concept is None else "seen in training" if item.concept in trained else "never seen"
@@ -48,16 +48,17 @@ def slices(rows: pd.DataFrame, items: Mapping[str, VQA]) -> list[Slice]:
         parts = pd.Series([part(items[id]) for id in rows["id"]], index=rows.index, dtype=object)
         names = list(parts.value_counts().index[:MOST])
         if len(names) > 1:
-            found += [Slice(kind, str(name), _score(rows[parts == name], items)) for name in sorted(names, key=str)]
+            found += [
+                Slice(kind, str(name), _score(rows[parts == name], items, units)) for name in sorted(names, key=str)
+            ]
     return found
 
 
-def _score(rows: pd.DataFrame, items: Mapping[str, VQA]) -> Score:
+def _score(rows: pd.DataFrame, items: Mapping[str, VQA], units: Units) -> Score:
     scored = rows[rows["outcome"] != UNSCORED]
     unscored = len(rows) - len(scored)
     if scored.empty:
         why = "no answer of it has a verdict"
         return {"value": None, "low": None, "high": None, "n": 0, "unscored": unscored, "why": why}
     lost = [float(outcome != "answers") for outcome in scored["outcome"]]
-    low, high = interval(lost, [str(items[id].picture or items[id].record) for id in scored["id"]])
-    return {"value": sum(lost) / len(lost), "low": low, "high": high, "n": len(lost), "unscored": unscored}
+    return scored_by(lost, [units.of(items[id]) for id in scored["id"]], units=units, unscored=unscored)

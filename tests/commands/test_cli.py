@@ -78,7 +78,7 @@ def test_the_stages_one_by_one_give_the_same_scores(runs_folder: Path, flags: li
     assert parts["change_from_base"]["base"] == base
     assert (of_base["method"], of_base["pd"], of_base["change_from_base"]) == ("base", 0, None)
     assert (one["method"], one["pd"], one["judge"]) == ("po", 1.0, "demo")
-    assert set(one["metrics"]["sarr"]) == {"value", "low", "high", "n", "unscored"}
+    assert set(one["metrics"]["sarr"]) == {"value", "low", "high", "n", "unscored", "unit", "effective"}
     assert one["metrics"]["gpt_eval"]["value"] is None
     assert "judge" in one["metrics"]["gpt_eval"]["why"]
 

@@ -7,7 +7,6 @@ import pytest
 
 from safeeraser.data.records import VQA, DataError
 from safeeraser.score.change import changes, paired_change
-from safeeraser.score.intervals import interval
 from safeeraser.score.metrics import METRICS, by_category, metrics, rouge_l, rouge_l_paper
 
 
@@ -209,7 +208,7 @@ def test_scores_by_category_stand_on_its_own_val_answers(world):
     assert found["rr_generality"]["Privacy"]["value"] == 0
     sex = found["rr_generality"]["Sex"]
     assert (sex["value"], sex["n"], sex["unscored"]) == (None, 0, 1)
-    assert set(weapon) == {"value", "low", "high", "n", "unscored"}
+    assert set(weapon) == {"value", "low", "high", "n", "unscored", "unit", "effective"}
     assert found["sarr"].keys() == {"Privacy"}
     of_rules = by_category(answers=world.answers, verdicts=world.verdicts, items=world.items, judge="rules")
     assert of_rules == {}
@@ -220,14 +219,6 @@ def test_only_the_metrics_asked_for_are_computed(world):
     assert world.score(names=("rr_generality",)).keys() == {"rr_generality"}
 
 
-def test_the_interval_resamples_pictures_not_answers():
-    # One of four pictures is refused, 16 answers each. Refused pictures among 4 drawn are binomial(4, 1/4):
-    # P(0) = 0.32 > 0.025; P(at most 2) = 0.949 < 0.975 < P(at most 3) = 0.996. By answer it would be near (0.14, 0.36).
-    scores = [True] * 16 + [False] * 48
-    pictures = [picture for picture in "abcd" for _ in range(16)]
-    assert interval(scores, pictures) == pytest.approx((0, 3 / 4))
-
-
 def test_the_questions_about_one_picture_are_one_cluster_also_when_it_is_missing(world):
     for picture in "abc" * 4:
         id = world.add(picture=picture, refusal=True)
@@ -236,37 +227,12 @@ def test_the_questions_about_one_picture_are_one_cluster_also_when_it_is_missing
     assert (score["n"], score["low"], score["high"]) == (12, pytest.approx(0.025 ** (1 / 3)), 1)
 
 
-def test_the_interval_weighs_pictures_by_their_answers():
-    # Pictures with 3 answers (all true) and 1 (false): draws aa, ab, bb score 1, 3/4 and 0, with 1/4, 1/2, 1/4.
-    assert interval([True, True, True, False], ["a", "a", "a", "b"]) == pytest.approx((0, 1))
-    # 20 such pairs of pictures: the mean is 3/4, not the 1/2 that pictures of equal weight would give.
-    low, high = interval([True, True, True, False] * 20, [f"{name}{k}" for k in range(20) for name in "aaab"])
-    assert low == pytest.approx(0.6, abs=0.06)
-    assert high == pytest.approx(0.87, abs=0.05)
-
-
-def test_when_all_answers_agree_the_interval_is_exact_with_pictures_as_trials():
-    # Clopper-Pearson for 3 of 3: the low end is 0.025 ** (1/3); with the 12 answers as trials it would be 0.735.
-    pictures = ["a", "b", "c"] * 4
-    assert interval([True] * 12, pictures) == pytest.approx((0.025 ** (1 / 3), 1))
-    assert interval([False] * 12, pictures) == pytest.approx((0, 1 - 0.025 ** (1 / 3)))
-
-
-def test_one_picture_alone_has_no_interval():
-    assert interval([True, False, False], ["a", "a", "a"]) == (None, None)
-
-
-def test_the_interval_is_the_same_every_time():
-    scores, pictures = [k % 3 == 0 for k in range(50)], [str(k // 2) for k in range(50)]
-    assert interval(scores, pictures) == interval(scores, pictures)
-
-
 def verdicts(world: World, said: dict[str, bool | None], *, check="refusal", judge="demo") -> list[dict]:
     return [{"id": id, "sample": 0, "check": check, "verdict": v, "judge": judge} for id, v in said.items()]
 
 
-def test_the_change_from_base_is_paired_by_id_and_tested_by_mcnemar(world):
-    ids = [world.add() for _ in range(12)]
+def test_the_change_from_base_is_paired_by_id_and_tested_by_picture(world):
+    ids = [world.add(picture=str(number)) for number in range(12)]
     base = dict(zip(ids, [False] * 5 + [True] + [True] * 2 + [False] * 1 + [None, True, False], strict=True))
     run = dict(zip(ids, [True] * 5 + [False] + [True] * 2 + [False] * 1 + [True, None, True], strict=True))
     del run[ids[11]]
@@ -278,7 +244,7 @@ def test_the_change_from_base_is_paired_by_id_and_tested_by_mcnemar(world):
         set_name="forget",
         split="val",
     )
-    # 6 changed, 1 of them back: p = 2 (C(6,0) + C(6,1)) / 2^6 = 14/64
+    # Of 6 pictures that changed 1 did so back: p = 2 (C(6,0) + C(6,1)) / 2^6 = 14/64
     assert found == {
         "n": 9,
         "kept_true": 2,

@@ -187,7 +187,7 @@ def test_a_run_graded_by_the_judge_is_scored_although_its_folder_keeps_another_j
     copy_run("by-both", runs_folder, judges=("rules", "demo"), scored_by="rules")
     app = open_page("metrics", runs="by-both", section="Tables")
     assert "no scores by" not in marked(app)
-    assert app.dataframe[0].value["SARR (n = 384)"].tolist() == ["100.0 [96.2, 100.0]"]
+    assert app.dataframe[0].value["SARR (n = 384)"].tolist() == ["100.0 [92.6, 100.0]"]
 
 
 def test_a_run_that_is_not_scored_yet_is_named_with_the_command(open_page: Open, runs_folder: Path):

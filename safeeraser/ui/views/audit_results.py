@@ -126,8 +126,9 @@ def _table(sample: Sample, given: Sequence[Label], people: Sequence[str]) -> Non
         lines, hide_index=True, alt="Agreement with the judge and corrected rate, for everyone and by labeller"
     )
     st.caption(
-        "[95 % interval], resampled by picture. n: answers with a verdict of both the judge and the labeller. Kappa is "
-        "agreement beyond chance, 1 is perfect; – where one side says one and the same word only."
+        "[95 % interval], answers about one picture taken together. n: answers with a verdict of both the judge and "
+        "the labeller. Kappa is agreement beyond chance, 1 is perfect; – where one side says one and the same word "
+        "only."
     )
 
 

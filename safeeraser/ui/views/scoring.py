@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from safeeraser import charts, stages
-from safeeraser.charts.words import labels, ordered, percent, score_of, wording, written
+from safeeraser.charts.words import few, labels, ordered, percent, score_of, unit, wording, written
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
@@ -146,8 +146,17 @@ def stands_on(rows: Iterable[Row], *names: str, clean: bool = False) -> str:
     counts = [f"{wording(name).name}: {_counted(rows, name, clean)}." for name in names]
     judges, decodings = ({str(row[part]) for row in rows} for part in ("judge", "decoding"))
     made = f"Judge: {', '.join(sorted(judges))}. Decoding: {', '.join(sorted(decodings))}."
+    intervals = f"Intervals: 95 %, answers about one {unit(rows)} taken together. {_too_few(rows, names, clean)}"
     more = " ".join(charts.caveats(rows, names))
-    return escape_markdown(f"{' '.join(counts)} Intervals: 95 %, resampled by picture. {made} {more}".strip())
+    return escape_markdown(f"{' '.join(counts)} {intervals}{made} {more}".strip())
+
+
+def _too_few(rows: Sequence[Row], names: Iterable[str], clean: bool) -> str:
+    """Whose intervals cover the truth less often than they say."""
+    rows = ordered(rows)
+    scores = [[score_of(row, name, clean=clean) for name in names] for row in rows]
+    found = [label for label, of_row in zip(labels(rows), scores, strict=True) if any(map(few, of_row))]
+    return f"Too few {unit(rows)}s for a sure interval: {', '.join(found)}. " if found else ""
 
 
 def _counted(rows: Iterable[Row], metric: str, clean: bool) -> str:
