@@ -276,7 +276,7 @@ def _menu(tab: Tab, name: str) -> dict[str, float]:
 
 def _follow(tab: Tab, place: Place) -> dict[str, float]:
     click = """path => [...document.querySelectorAll("[data-testid=stPageLink-NavLink]")]
-        .find((link) => new URL(link.href).pathname === "/" + path).click()"""
+        .find((link) => link.getAttribute("href").replace("/", "").split("?")[0] === path).click()"""
     return _acted(tab, place.heading, lambda: tab.page.evaluate(click, place.path))
 
 

@@ -214,6 +214,13 @@ def test_back_from_an_opened_question_is_the_address_it_was_opened_from(reader: 
         assert page.url == address
 
 
+def test_the_link_to_home_opens_home_in_a_new_tab_too(reader: Visit):
+    page = reader.open("/compare?data=demo", title=ADDRESSES["/compare"])
+    with reader.context.expect_page() as opened:
+        page.get_by_role("link", name="Home", exact=True).click(button="middle")
+    settled(opened.value, ADDRESSES["/"])
+
+
 def test_an_address_of_no_page_says_so(reader: Visit):
     page = reader.page()
     page.goto(f"{reader.server.url}/nopage")

@@ -18,6 +18,12 @@ if (!window.safeeraserHistory) {
     (gesture ? push : history.replaceState.bind(history))(state, unused, url);
     gesture = false;
   };
+  // Streamlit leaves the path out of the link to the first page: in a new tab it would open the page that is shown.
+  const home = (event) => {
+    const link = event.target.closest?.('a[href=""], a[href^="?"]');
+    if (link) link.setAttribute("href", `/${link.getAttribute("href")}`);
+  };
+  for (const kind of ["pointerover", "focusin"]) window.addEventListener(kind, home, true);
 }
 </script>"""
 
