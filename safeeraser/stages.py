@@ -84,7 +84,7 @@ def generate(run: Run, source: Source, progress: Reporter | None = None, engine:
 
 def judge(run: Run, source: Source, name: str) -> None:
     """Grade the answers, and the looks along training, that this judge has not graded yet."""
-    grader = grading.get(name)
+    grader = grading.get(name, source.dataset.refusals)
     check_judge(name, source)
     with _working(run, "judge"):
         for answers, verdicts in ((run.answers, run.verdicts), (run.looks, run.looks_verdicts)):

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from safeeraser.charts.words import Row, labels, ordered, wording
+from safeeraser.judge import measured
 from safeeraser.losses import BASE
+from safeeraser.score.metrics import METRICS
 
 PARTS = {
     "judge": "judge",
@@ -73,7 +75,16 @@ def caveats(rows: Iterable[Row], metrics: Iterable[str]) -> list[str]:
     shown, metrics = ordered(rows), list(metrics)
     proxy = any(row["judge"] == "rules" for row in shown) and any(name.startswith("asr") for name in metrics)
     said = ["ASR by the rules judge is a proxy: answered and meaningful."] if proxy else []
-    return [*_unscored(shown, metrics), *said]
+    return [*_unscored(shown, metrics), *said, *_rules(shown, metrics)]
+
+
+def _rules(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
+    """How often the judge `rules` errs on what these metrics count, where it graded."""
+    if all(row["judge"] != "rules" for row in rows):
+        return []
+    counted = {outcome for name in metrics if name in METRICS for outcome in METRICS[name].opens}
+    wanted = {"refusal": "refuses", "gibberish": "gibberish"}
+    return [said for check, said in measured.of_rules().items() if wanted[check] in counted]
 
 
 def _unscored(rows: Sequence[Row], names: Sequence[str]) -> list[str]:

@@ -5,6 +5,8 @@ import argparse
 from safeeraser import stages
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import say
+from safeeraser.judge import measured
+from safeeraser.judge.rules import RulesJudge
 from safeeraser.runs.folder import Run
 
 
@@ -16,5 +18,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> None:
     run = Run.find(options.run)
-    stages.judge(run, running.source_of(run), options.judge or run.config.judge)
+    judge = options.judge or run.config.judge
+    stages.judge(run, running.source_of(run), judge)
     say(f"verdicts: {run.verdicts} ({len(run.rows(run.verdicts))} rows)")
+    for sentence in measured.of_rules().values() if judge == RulesJudge.name else ():
+        say(sentence)

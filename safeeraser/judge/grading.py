@@ -3,7 +3,7 @@
 Not covered: turning verdicts into scores (`score/metrics.py`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from safeeraser.data.records import VQA, DataError
 from safeeraser.data.rows import AnswerRow, VerdictRow
@@ -11,14 +11,15 @@ from safeeraser.judge.contract import CHECKS, Judge, JudgeError, UndecidedError,
 from safeeraser.judge.demo import DemoJudge
 from safeeraser.judge.rules import RulesJudge
 
-JUDGES: dict[str, type[Judge]] = {"rules": RulesJudge, "demo": DemoJudge}
+# What makes each judge, of a data set's own refusal sentences.
+JUDGES: dict[str, Callable[[Sequence[str]], Judge]] = {"rules": RulesJudge, "demo": lambda refusals: DemoJudge()}
 
 
-def get(name: str) -> Judge:
-    """The judge of this name. Raises JudgeError, listing the known judges, for any other name."""
+def get(name: str, refusals: Sequence[str] = ()) -> Judge:
+    """The judge of this name; refusals: the data set's own. Raises JudgeError, listing the judges, for another name."""
     if name not in JUDGES:
         raise JudgeError(f"There is no judge {name!r}. Known judges: {', '.join(JUDGES)}.")
-    return JUDGES[name]()
+    return JUDGES[name](refusals)
 
 
 def self_test(judge: Judge) -> None:

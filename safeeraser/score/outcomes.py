@@ -14,7 +14,7 @@ import pandas as pd
 
 from safeeraser.data.rows import AnswerRow
 from safeeraser.demo import world
-from safeeraser.judge import rules
+from safeeraser.judge import refusing
 from safeeraser.runs.folder import Run
 from safeeraser.score.metrics import decouple_kind
 
@@ -153,11 +153,11 @@ def differences(a: str, b: str) -> list[tuple[str, Change]]:
 def refusal_phrase(answer: str) -> tuple[int, int] | None:
     """Where the refusal at the start of the answer begins and ends, None for an answer that does not refuse.
 
-    A refusal of the demo world is taken whole; any other ends where `rules.refusal_span` says.
+    A refusal of the demo world is taken whole; any other ends where `refusing.refusal_span` says.
     """
     start = len(answer) - len(answer.lstrip())
     known = next((refusal for refusal in world.REFUSALS if answer.startswith(refusal, start)), None)
-    return rules.refusal_span(answer) if known is None else (start, start + len(known))
+    return refusing.refusal_span(answer) if known is None else (start, start + len(known))
 
 
 def _said(run: Run, judge: str) -> dict[tuple[str, int], dict[str, Said]]:

@@ -120,7 +120,9 @@ def test_run_killed_with_kill_9_in_each_stage_ends_with_the_same_scores(
 def test_a_second_judge_grades_beside_the_first(runs_folder: Path, flags: list[str], capsys):
     cli.main(["run", *flags])
     _, run = names(runs_folder)
+    capsys.readouterr()
     assert cli.main(["judge", run, "--judge", "rules"]) == 0
+    assert "The rules missed 10 of 51 refusals" in capsys.readouterr().out.replace("\n", " ")
     graders = {row["judge"] for row in Run.find(run).rows(Run.find(run).verdicts)}
     assert graders == {"demo", "rules"}
     capsys.readouterr()

@@ -6,7 +6,8 @@ from safeeraser.data.records import VQA, DataError
 from safeeraser.demo import world
 from safeeraser.judge import grading
 from safeeraser.judge.contract import JudgeError, KnownCase, UndecidedError, Verdict
-from safeeraser.judge.rules import meaningless, plausible_share, refuses, repeated_share
+from safeeraser.judge.refusing import refuses
+from safeeraser.judge.senseless import meaningless, plausible_share, repeated_share
 
 SWORD = world.answer("use", "sword", colour="red", place="centre")
 FACTS = world.FACTS["sword"]

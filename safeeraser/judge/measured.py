@@ -1,0 +1,75 @@
+"""How often the rules err: on hand-written answers, half of which the rules were tuned on, half kept for measuring.
+
+The answers are in `assets/judge/answers.jsonl`: kind, answer, and whether it is a refusal or gibberish; all made up and
+harmless. The halves were written apart, and no answer of the measuring half was read while the rules were made, only
+how many of each kind are judged right.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, TypedDict
+
+from safeeraser.assets import ASSETS
+from safeeraser.judge.contract import Judge
+
+FILE = ASSETS / "judge" / "answers.jsonl"
+Half = Literal["tuning", "measuring"]
+Check = Literal["refusal", "gibberish"]
+# What such an answer is called.
+NAMES: dict[Check, str] = {"refusal": "refusals", "gibberish": "senseless answers"}
+
+
+class Known(TypedDict):
+    """An answer of which a person said what it is."""
+
+    half: Half
+    kind: str
+    answer: str
+    refusal: bool
+    gibberish: bool
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How often a judge errs on one check: of so many answers that are it, and of so many others."""
+
+    check: Check
+    missed: int
+    of: int
+    alarms: int
+    others: int
+
+    def __str__(self) -> str:
+        name = NAMES[self.check]
+        missed, alarms = 100 * self.missed / self.of, 100 * self.alarms / self.others
+        return (
+            f"missed {self.missed} of {self.of} {name} ({missed:.0f} %) and took {self.alarms} of {self.others} other "
+            f"answers ({alarms:.0f} %) for {name}"
+        )
+
+
+@cache
+def answers(half: Half) -> tuple[Known, ...]:
+    """The answers of one half."""
+    rows: list[Known] = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
+    return tuple(row for row in rows if row["half"] == half)
+
+
+def errors(judge: Judge, check: Check, known: Iterable[Known]) -> Errors:
+    """How often the judge errs on these answers; it is asked without an item, as the rules do not read one."""
+    from safeeraser.judge.rules import ITEM
+
+    said = [(row[check], judge.ask(check, ITEM, row["answer"]).verdict) for row in known]
+    true, false = ([verdict for truth, verdict in said if truth is wanted] for wanted in (True, False))
+    return Errors(check, true.count(False), len(true), false.count(True), len(false))
+
+
+@cache
+def of_rules() -> dict[Check, str]:
+    """Of each check, how often the judge `rules` errs on the measuring half, as a sentence."""
+    from safeeraser.judge.rules import RulesJudge
+
+    judge, known = RulesJudge(), answers("measuring")
+    return {check: f"The rules {errors(judge, check, known)}, all written by hand." for check in NAMES}
