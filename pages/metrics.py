@@ -68,6 +68,13 @@ match section:
         chart = charts.dumbbell(rows, metric)
         plots.draw(chart, key=f"dumbbell-{metric}", choose=choose, prompt=scoring.opens(metric))
         st.caption(f"Dotted: the base model. Only runs that differ in PD alone. {scoring.stands_on(rows, metric)}")
+        if tested := scoring.tests(view, rows, metric):
+            st.subheader("Does Prompt Decouple make a difference?")
+            st.dataframe(tested, hide_index=True, alt="Each method without and with PD, with a test of the difference")
+            st.caption(
+                "p: how often runs that do not differ would look at least as different, by flipping the sign of whole "
+                "pictures or things; Holm: corrected for the number of rows."
+            )
     case "Trade-off":
         metric = state.select("SARR against", AGAINST, "against", format_func=scoring.name_of)
         scoring.warn_of_unlike(rows, [metric, "sarr"])

@@ -138,6 +138,12 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
     }
 
 
+def answer_scores(run: Run, source: Source, judge: str, metric: str) -> dict[tuple[str, int], float]:
+    """What each answer of the run scores on a metric by one judge (`metrics.answer_scores`)."""
+    answers, verdicts = run.rows(run.answers), _verdicts(run, judge)
+    return metrics.answer_scores(metric, answers=answers, verdicts=verdicts, items=source.items, judge=judge)
+
+
 def looks(run: Run, source: Source, judge: str) -> list[dict[str, Any]]:
     """The scores of the looks along training by one judge: [{"step", "metrics": {NAME: as in `metrics.metrics`}}].
 

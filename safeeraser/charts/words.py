@@ -47,6 +47,11 @@ def written(number: float | None) -> str:
     return "–" if number is None else f"{number:.1f}"
 
 
+def written_p(p: float) -> str:
+    """A p value as people write it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def short(number: float | None) -> str:
     """A value beside its bar, where every letter counts."""
     return written(number).removesuffix(".0")

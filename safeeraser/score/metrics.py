@@ -30,6 +30,11 @@ class Answered:
     answer: str
     verdicts: Mapping[str, bool | None]
     seen: bool | None
+    sample: int = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.item.id, self.sample
 
 
 Scorer = Callable[[Answered], float | None]
@@ -359,6 +364,34 @@ def by_category(
     }
 
 
+def answer_scores(
+    name: str,
+    *,
+    answers: Iterable[AnswerRow],
+    verdicts: Iterable[VerdictRow],
+    items: Mapping[str, VQA],
+    judge: str,
+) -> dict[tuple[str, int], float]:
+    """What each answer that the metric counts scores, 0 to 1, by id and sample; answers without a verdict are left out.
+
+    items: the whole data set by id. Empty for a metric that this judge does not give.
+    """
+    metric = METRICS[name]
+    if not _gives(metric, judge):
+        return {}
+    asked = (one for one in _answered(answers, verdicts, items, judge) if _asks(metric, one))
+    return {one.key: float(score) for one in asked if (score := metric.score(one)) is not None}
+
+
+def _gives(metric: Metric, judge: str) -> bool:
+    return metric.judge in ("any", "none", judge if judge in ("demo", "rules") else "outside")
+
+
+def _asks(metric: Metric, one: Answered) -> bool:
+    of_set = (one.item.split, one.item.set) == (metric.split, metric.set)
+    return of_set and (metric.seen is None or one.seen == metric.seen)
+
+
 def _answered(
     answers: Iterable[AnswerRow], verdicts: Iterable[VerdictRow], items: Mapping[str, VQA], judge: str
 ) -> list[Answered]:
@@ -374,6 +407,7 @@ def _answered(
             row["answer"],
             said.get((row["id"], row["sample"]), {}),
             seen=None if item.concept is None else item.concept in trained,
+            sample=row["sample"],
         )
         for item, row in join(items, answers)
     ]
@@ -381,7 +415,7 @@ def _answered(
 
 def _measure(metric: Metric, answered: Sequence[Answered], judge: str, units: Units) -> Score:
     asked = [one for one in answered if (one.item.split, one.item.set) == (metric.split, metric.set)]
-    if metric.judge not in ("any", "none", judge if judge in ("demo", "rules") else "outside"):
+    if not _gives(metric, judge):
         return _unknown(metric.otherwise, unscored=len(asked))
     if not asked:
         return _unknown(f"no answers on {metric.split} {metric.set}")

@@ -7,7 +7,8 @@ import pytest
 
 from safeeraser.data.records import VQA, DataError
 from safeeraser.score.change import changes, paired_change
-from safeeraser.score.metrics import METRICS, by_category, metrics, rouge_l, rouge_l_paper
+from safeeraser.score.compared import Difference, difference
+from safeeraser.score.metrics import METRICS, answer_scores, by_category, metrics, rouge_l, rouge_l_paper
 
 
 class World:
@@ -276,3 +277,24 @@ def test_verdicts_of_two_judges_are_not_compared(world):
             set_name="forget",
             split="val",
         )
+
+
+def test_the_scores_of_the_answers_are_what_the_metric_is_the_mean_of(world):
+    for normal, concept in ((True, "kite"), (False, "kite"), (None, "kite"), (False, "ring")):
+        world.add(set_name="decouple", normal=normal, concept=concept)
+    world.add(set_name="decouple", split="train", normal=True, concept="kite")
+    asked = {"answers": world.answers, "verdicts": world.verdicts, "items": world.items, "judge": "demo"}
+    for name in ("sarr", "sarr_seen", "sarr_unseen", "rouge_l"):
+        scores, metric = answer_scores(name, **asked), world.score()[name]
+        assert len(scores) == metric["n"]
+        assert sum(scores.values()) == pytest.approx((metric["value"] or 0) * metric["n"])
+    assert answer_scores("gpt_eval", **asked) == {}
+
+
+def test_two_runs_are_compared_on_the_answers_of_which_both_have_a_score(world):
+    ids = [world.add(picture=picture) for picture in "aabbcc"]
+    before = {(id, 0): 1.0 for id in ids}
+    after = {(id, 0): 0.0 for id in ids[:4]} | {("gone", 0): 1.0}
+    found = difference(before, after, world.items)
+    assert found == Difference(n=4, a=1.0, b=0.0, p=pytest.approx(2 / 4), unit="picture")
+    assert difference(before, {}, world.items) is None

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -188,6 +189,29 @@ def test_a_run_graded_by_the_judge_is_scored_although_its_folder_keeps_another_j
     app = open_page("metrics", runs="by-both", section="Tables")
     assert "no scores by" not in marked(app)
     assert app.dataframe[0].value["SARR (n = 384)"].tolist() == ["100.0 [92.6, 100.0]"]
+
+
+def test_with_pd_every_method_is_tested_against_its_twin_and_corrected_for_their_number(open_page: Open):
+    def tested(**address: str) -> pd.DataFrame:
+        tables = (shown.value for shown in open_page("metrics", section="With PD", **address).dataframe)
+        return next(table for table in tables if "Without PD" in table).set_index("Without PD")
+
+    sarr, retain = tested(), tested(dumbbell="retain_accuracy")
+    assert list(sarr["With PD"]) == ["GA+PD", "GD+PD", "KL+PD", "PO+PD"]
+    po = sarr.loc["PO"]
+    assert (po["Without (%)"], po["With (%)"], po["Difference (points)"], po["n"]) == (100.0, 34.6, -65.4, 384)
+    assert {po["p by thing"], po["p (Holm)"]} == {"< 0.001"}
+    alike, corrected = (retain.loc["PO", column] for column in ("p by thing", "p (Holm)"))
+    assert 0.05 < float(alike) <= float(corrected)
+
+
+def test_the_rules_say_how_often_they_err_beside_what_they_count(open_page: Open, runs_folder: Path):
+    for name in ("one", "other"):
+        copy_run(name, runs_folder, judges=("rules",), scored_by="rules")
+    address = {"a": "one", "b": "other", "judge": "rules", "runs": "one,other"}
+    assert "missed 10 of 51 refusals" in marked(open_page("metrics", metric="sarr", **address))
+    assert "missed 10 of 51 refusals" not in marked(open_page("metrics", metric="rouge_l", **address))
+    assert "missed 10 of 51 refusals" not in marked(open_page("metrics", metric="sarr"))
 
 
 def test_a_run_that_is_not_scored_yet_is_named_with_the_command(open_page: Open, runs_folder: Path):

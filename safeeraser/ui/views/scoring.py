@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from safeeraser import charts, stages
-from safeeraser.charts.words import few, labels, ordered, percent, score_of, unit, wording, written
+from safeeraser.charts.words import few, labels, ordered, percent, score_of, unit, wording, written, written_p
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
 from safeeraser.losses import place as method_place
 from safeeraser.runs.folder import Run, root
 from safeeraser.score import slices as slicing
+from safeeraser.score.compared import Difference, difference
 from safeeraser.score.metrics import METRICS, NOT_ANSWERED
+from safeeraser.score.significance import holm
 from safeeraser.score.slices import Slice
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
@@ -267,6 +269,41 @@ def _slices(view: View, run: Run) -> list[Slice]:
 def _sliced(folder: str, judge: str, split: str, stamps: Any, _source: Source) -> list[Slice]:
     rows = reading.answers(reading.at(folder), judge)
     return slicing.slices(rows[(rows["split"] == split) & (rows["sample"] == 0)], _source.items)
+
+
+def tests(view: View, rows: Sequence[Row], metric: str) -> list[dict[str, Any]]:
+    """Of each run and its twin with PD: the metric of both, and whether they differ, corrected for their number."""
+    named = dict(zip([row["run"] for row in ordered(rows)], labels(ordered(rows)), strict=True))
+    found = []
+    for name in named:
+        own = reading.settings(view.runs[name])
+        twins = (other for other in named if not own.pd and own.is_twin(reading.settings(view.runs[other])))
+        for other in twins:
+            pair = view.runs[name], view.runs[other]
+            stamps = [stamp(path) for run in pair for path in (run.answers, run.verdicts)]
+            folders = str(pair[0].folder), str(pair[1].folder)
+            if tested := _difference(*folders, metric, view.judge or "", stamps, view.source):
+                found.append((named[name], named[other], tested))
+    corrected = holm([tested.p for _, _, tested in found])
+    return [
+        {
+            "Without PD": without,
+            "With PD": with_pd,
+            "Without (%)": round(100 * tested.a, 1),
+            "With (%)": round(100 * tested.b, 1),
+            "Difference (points)": round(100 * (tested.b - tested.a), 1),
+            "n": tested.n,
+            f"p by {tested.unit}": written_p(tested.p),
+            "p (Holm)": written_p(p),
+        }
+        for (without, with_pd, tested), p in zip(found, corrected, strict=True)
+    ]
+
+
+@st.cache_data(max_entries=256, show_spinner="Testing the difference")
+def _difference(a: str, b: str, metric: str, judge: str, stamps: Any, _source: Source) -> Difference | None:
+    ours, theirs = (stages.answer_scores(reading.at(folder), _source, judge, metric) for folder in (a, b))
+    return difference(ours, theirs, _source.items)
 
 
 def kinds(view: View) -> dict[str, charts.Kind]:
