@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -180,6 +181,8 @@ def _measured(browser: Browser, data: Path, runs: Path, pages: list[str], times:
         for name, place in ({name: PAGES[name] for name in pages} | more).items()
     }
     yield _row("Start, then Home on the demo world", [_start(browser, runs, PAGES["Home"], {}) for _ in range(5)])
+    with TemporaryDirectory() as none:
+        yield _row("The same, the first time on a machine", [_cold(browser, Path(none)) for _ in range(5)])
     firsts = {name: _first(browser, runs, place, shared) for name, place in places.items()}
     with _server(runs) as (root, app):
         tab = Tab(_page(browser, root), root, app)
@@ -197,7 +200,7 @@ def _measured(browser: Browser, data: Path, runs: Path, pages: list[str], times:
 
 
 @contextmanager
-def _server(runs: Path) -> Iterator[tuple[str, psutil.Process]]:
+def _server(runs: Path, **environment: str) -> Iterator[tuple[str, psutil.Process]]:
     """The app as a user starts it, on a free port: its address and process; stopped at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -206,7 +209,7 @@ def _server(runs: Path) -> Iterator[tuple[str, psutil.Process]]:
     app = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=os.environ | {"SAFEERASER_RUNS": str(runs)},
+        env=os.environ | {"SAFEERASER_RUNS": str(runs)} | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -248,6 +251,21 @@ def _first(browser: Browser, runs: Path, place: Place, shared: dict[str, str]) -
     return visit
 
 
+def _cold(browser: Browser, runs: Path) -> dict[str, float]:
+    """From `streamlit run app.py` with no run and no demo world drawn: to the first words, and to Home as a whole."""
+    with TemporaryDirectory() as cache:
+        begun = time.perf_counter()
+        with _server(runs, XDG_CACHE_HOME=cache) as (root, _):
+            page = _page(browser, root)
+            page.goto(root, wait_until="commit")
+            page.wait_for_function("document.querySelector('[data-testid=stMain]')?.innerText.trim()", polling=20)
+            words = time.perf_counter() - begun
+            page.evaluate("asked => window.usable(...asked)", [PAGES["Home"].heading, 0, PATIENCE])
+            whole = time.perf_counter() - begun - 0.15  # that it must stay usable
+            page.context.close()
+    return {"browser": whole, "words": words}
+
+
 def _start(browser: Browser, runs: Path, place: Place, shared: dict[str, str]) -> dict[str, float]:
     """The same, from `streamlit run app.py`: the browser asks for the page as soon as the server answers."""
     begun = time.perf_counter()
@@ -281,7 +299,7 @@ def _follow(tab: Tab, place: Place) -> dict[str, float]:
 
 
 def _acted(tab: Tab, heading: str, act: Callable[[], Any]) -> dict[str, float]:
-    before, since = tab.cpu, tab.page.evaluate("performance.now()")
+    before, since = tab.cpu, tab.page.evaluate("window.wire = [], performance.now()")
     act()
     return _until_usable(tab, heading, since=since, cpu=before)
 
@@ -363,7 +381,7 @@ def _row(what: str, visits: list[dict[str, float]], *, first: dict[str, float] |
     return row
 
 
-COLUMNS = ("first_browser", "browser", "browser_p95", "server", "server_p95", "server_cpu", "sent_kB", "load")
+COLUMNS = ("words", "first_browser", "browser", "browser_p95", "server", "server_p95", "server_cpu", "sent_kB", "load")
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -1,16 +1,22 @@
 """The frame of every page: consent, menu, shared header, keys. Run by Streamlit on every interaction."""
 
+import sys
+
 import streamlit as st
 
 from safeeraser.assets import ASSETS
 
 st.set_page_config(page_title="SafeEraser", page_icon=str(ASSETS / "logo.png"), layout="wide")
-with st.spinner("Starting: loading the app's libraries, once"):
+starting = st.empty()
+with starting:
+    if "safeeraser.ui.frame.header" not in sys.modules:  # said at once, where a spinner would wait half a second
+        st.caption("Starting: loading the app's libraries, once")
     from safeeraser.errors import SafeEraserError
     from safeeraser.runs.contents import DamagedError
     from safeeraser.ui.frame import header, history, keys, media, menu, reading, state, style
     from safeeraser.ui.frame.pages import PAGES, page
     from safeeraser.ui.frame.text import escape_markdown
+starting.empty()
 
 st.logo(str(ASSETS / "logo.svg"), icon_image=str(ASSETS / "logo.png"))
 style.apply()
