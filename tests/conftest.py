@@ -5,6 +5,8 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Before torch is imported: ten times faster on models this small, and tests run side by side.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Else each process that a test starts would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from collections.abc import Iterator
 from pathlib import Path
