@@ -72,11 +72,12 @@ def rouge_l(*, prediction: str, reference: str) -> float | None:
 
 
 def rouge_l_paper(*, prediction: str, reference: str) -> float | None:
-    """The published code's ROUGE-L, 0 to 1: the recall of the reference, with stemmer; None without a reference.
+    """The published code's ROUGE-L, 0 to 1: the recall of the reference, with stemmer; None without one of the two.
 
-    That code (`eval_all.py`) swaps the two and reports precision, which is this recall.
+    That code (`eval_all.py`) swaps the two and reports precision, which is this recall, and skips empty answers.
     """
-    return _rouge(prediction, reference, stemmer=True).recall if reference.strip() else None
+    known = reference.strip() and prediction.strip()
+    return _rouge(prediction, reference, stemmer=True).recall if known else None
 
 
 @lru_cache(maxsize=2**15)  # the official and the clean val score the same answers

@@ -134,7 +134,7 @@ def test_rouge_scores_the_answer_against_the_stored_one_whatever_the_judge(world
     world.add(set_name="retain", answer="the kite", stored="")
     scores = world.score(judge="rules")
     assert scores["rouge_l"]["value"] == pytest.approx(1 / 7)
-    assert scores["rouge_l_paper"]["value"] == pytest.approx(1 / 4)
+    assert scores["rouge_l_paper"]["value"] == pytest.approx(2 / 4)  # without the empty answer
     assert (scores["rouge_l"]["n"], scores["rouge_l"]["unscored"]) == (2, 1)
 
 
@@ -213,6 +213,14 @@ def test_scores_by_category_stand_on_its_own_val_answers(world):
     assert found["sarr"].keys() == {"Privacy"}
     of_rules = by_category(answers=world.answers, verdicts=world.verdicts, items=world.items, judge="rules")
     assert of_rules == {}
+
+
+def test_the_published_rouge_skips_empty_answers_and_ours_counts_them(world):
+    for answer in ("the red kite", "the red kite", "", "a ring"):
+        world.add(set_name="retain", stored="the red kite", answer=answer)
+    ours, published = (world.score()[name] for name in ("rouge_l", "rouge_l_paper"))
+    assert (ours["value"], ours["n"], ours["unscored"]) == (pytest.approx((1 + 1 + 0 + 0) / 4), 4, 0)
+    assert (published["value"], published["n"], published["unscored"]) == (pytest.approx((1 + 1 + 0) / 3), 3, 1)
 
 
 def test_only_the_metrics_asked_for_are_computed(world):
