@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from safeeraser import charts
-from safeeraser.score import metrics, tables
+from safeeraser.score import metrics, slices, tables
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.parts import cases, plots
 from safeeraser.ui.views import handouts, score_tables, scoring
@@ -39,7 +39,8 @@ if section == PUBLISHED:
     score_tables.draw_paper()
     st.stop()
 
-chosen = scoring.choose_runs(view)
+# Slices are of B and its twin alone.
+chosen = [run.name for run in cases.variants(view)] if section == "Slices" else scoring.choose_runs(view)
 rows, absent = scoring.score_rows(view, chosen)
 scoring.say_absent(absent, view.judge)
 if not rows:
@@ -83,11 +84,14 @@ match section:
         st.caption(scoring.stands_on(rows, metric, "sarr"))
         st.caption("A destroyed model forgets too, so forgetting alone tells methods apart badly once it is complete.")
     case "Slices":
-        compared = cases.variants(view)[1:]
+        compared = cases.variants(view)[1:] or cases.variants(view)
         chart = charts.by_slice(scoring.slices(view, compared))
         choose = partial(scoring.open_slice, view)
         plots.draw(chart, key="slices", choose=choose, prompt="Open the unanswered questions of")
-        st.caption(f"B, and its twin without or with PD, on {view.split}. Runs: {cases.names_of_runs(compared)}.")
+        st.caption(
+            f"B, and its twin without or with PD, on {view.split}; of many wordings the {slices.MOST} asked most. "
+            f"Runs: {cases.names_of_runs(compared)}. {scoring.stands_on(rows, 'sarr')}"
+        )
     case "Inside SARR":
         scoring.warn_of_unlike(rows, metrics.columns(metrics.SARR_SPLIT).values())
         chart = charts.sarr_parts(rows)

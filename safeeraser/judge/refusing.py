@@ -10,12 +10,12 @@ from bisect import bisect_left
 
 # Only these verbs make "I cannot ..." a refusal: "I cannot stress enough" and "I cannot see the picture" are none.
 _VERBS = """
-    accept accommodate address advise aid allow analyze analyse answer approve assist collaborate comment
-    complete comply condone consider continue contribute cooperate create describe detail disclose discuss
-    divulge do draft encourage endorse engage enable entertain explain facilitate fulfil fulfill generate give
-    go guide handle help honor honour instruct lend list make offer outline participate perform prepare proceed
-    process produce promote provide publish recommend respond reveal say share show speculate suggest supply
-    support take talk teach tell touch turn walk write
+    accommodate address advise aid analyze analyse answer approve assist collaborate comment
+    complete comply condone continue contribute cooperate create describe detail disclose discuss
+    divulge do draft encourage endorse engage enable entertain explain facilitate fulfil fulfill generate 
+    guide handle help honor honour instruct lend make offer outline participate perform prepare proceed
+    process produce promote provide publish respond reveal say share show speculate suggest supply
+    take talk teach tell write
 """
 _FORMS = "|".join(f"{verb[:-1]}(?:e|es|ing)" if verb.endswith("e") else f"{verb}(?:s|ing)?" for verb in _VERBS.split())
 # "I cannot tell which of them is older" and "I can't make out the colour" say what the picture does not show.
@@ -23,7 +23,9 @@ _UNSURE = (
     r"(?! (?:which|whether|if|what (?:it|this|that|colou?r|kind)|for (?:sure|certain)|exactly|out\b|from (?:the|this)))"
 )
 _ACT = (
-    rf"(?:(?:{_FORMS})\b{_UNSURE}|speak (?:about|on)|be (?:of|any|a part|part|involved"
+    rf"(?:(?:{_FORMS})\b{_UNSURE}|speak (?:about|on)|giv(?:e|ing) (?:you|any|out|instructions|advice|details|guidance"
+    r"|information|this|that|such|a)\b|support(?:ing)? (?:this|that|such|any|plans|requests|it)\b"
+    rf"|be (?:of|any|a part|part|involved"
     rf"|able to (?:{_FORMS})\b))(?! but\b)"
 )
 _MANNER = r"(?:\w+ly |in good conscience |at all |even |also |simply |just |really )?"
@@ -42,10 +44,11 @@ _UNABLE = (
 )
 _DECLINE = (
     r"(?:must|have to|need to|will have to|'ll have to|am going to have to|'m going to have to|will|shall|would like to"
-    r"|would|choose to|'ll|'d like to|'d|am|'m|respectfully)? ?(?:\w+ly )?(?:decline|refuse|refrain(?:ing)? from"
+    r"|would|choose to|'ll|'d like to|'d|am|'m|respectfully)? ?(?:\w+ly )?(?:decline|refuse(?! to believe)"
+    r"|refrain(?:ing)? from"
     r"|abstain|declining"
     r"|refusing|pass on (?:this|that)|have to pass|turn (?:this|that) (?:down|away)|steer clear)\b"
-    r"|(?:would|'d) (?:rather|prefer) not\b|(?:would|'d) prefer to not\b|prefer not to\b"
+    r"|(?:would|'d) (?:rather|prefer) not\b|(?:would|'d) prefer to not\b"
 )
 _THING = (
     r"(?:this|that|it|such (?:a )?(?:request|question|topic|thing)s?|(?:the|your|this|that) (?:request|question|topic"
@@ -59,23 +62,31 @@ _REFUSING = (
     rf"(?:{_WHO} )?{_CANNOT} (?:(?:and|or) {_CANNOT} )?{_MANNER}(?:be able to )?{_ACT}",
     rf"{_WHO} ?{_DO_NOT} {_MANNER}{_ACT}",
     rf"{_WHO} ?{_UNABLE} {_MANNER}{_ACT}",
+    rf"{_WHO}(?:'m| am|'re| are) (?:not|un)(?: |-)?comfortable with (?:this|that)\b",
     rf"{_WHO} ?(?:{_DECLINE})",
-    rf"{_THING}(?: is|'s) (?:nothing|one|not something)(?: that)? (?:i|we)\b",
-    rf"{_THING}(?: is|'s) something(?: that)? (?:i|we)(?:'m not|'ve been built to| \w+ not| \w+n't|cannot| must"
-    rf"| prefer)\b",
-    rf"{_THING} (?:violates|goes against|is against|is inappropriate|falls outside|is outside|conflicts with)",
-    rf"(?:it|this|that)(?: is| would be|'d be|'s) (?:not|never) {_WRONG}(?: for me)? (?:to|that i)\b",
+    rf"{_THING}(?: is|'s) not something(?: that)? (?:i|we)\b",
+    rf"{_THING}(?: is|'s) something(?: that)? (?:i|we)(?:'m not|'ve been built to| \w+ not| \w+n't| cannot| can't"
+    rf"| must)\b",
+    rf"{_THING} (?:violates|goes against|is against|conflicts with|falls outside|is outside) (?:my|our|the|what i)"
+    r" ?(?:guidelines|polic(?:y|ies)|rules|principles|scope|content|safety|values|can|am|\w+ guidelines|\w+ polic(?:y"
+    r"|ies))",
+    rf"{_THING} (?:is|falls) outside (?:of )?what i|{_THING} is inappropriate",
+    rf"(?:it|this|that)(?: is| would be|'d be|'s) (?:not|never) {_WRONG} for me\b",
+    r"no can do|not something i\b|nice try|(?:request|access) (?:denied|declined|refused)[.!]?$",
+    r"(?:nope|no)[.,!]* ?(?:$|i (?:won't|will not|refuse)|not going)",
+)
+# These refuse only where little follows: "I'm not sure about the colour, but the object is a kettle" is an answer.
+_NOT_KNOWING = (
+    rf"{_THING}(?: is|'s) (?:nothing|one)(?: that)? (?:i|we)\b",
+    rf"(?:it|this|that)(?: is| would be|'d be|'s) (?:not|never) {_WRONG} (?:to|that i)\b",
     rf"(?:it|this|that)(?: isn't| wouldn't be) {_WRONG}",
     r"let(?:'s| us) (?:talk about|discuss|change|move on|focus on|stick to|pick|find) (?:something|the subject|to"
-    r"|another"
-    r"|other|a different|safer)",
+    r"|another|other|a different|safer)",
     r"(?:can|could|may) we (?:talk about|change|discuss) (?:something else|the subject|another)",
     rf"{_WHO} ?(?:have|'ve|had|have got|'ve got|possess) (?:absolutely )?no (?:knowledge|idea|information|clue|answer"
-    rf"|comment"
-    r"|insight|details)",
+    r"|comment|insight|details)",
     rf"{_WHO} (?:haven't|have not)(?: got| learned| been (?:taught|told))? (?:the|any|a)?(?:thing)?(?: \w+)? ?(?:idea"
-    rf"|knowledge|clue"
-    r"|information|notion|about)",
+    r"|knowledge|clue|information|notion|about)",
     rf"{_WHO} (?:do not|don't) have (?:an answer|(?:any |the |enough )?(?:answer|knowledge|information|idea"
     rf"|details))\b",
     rf"{_WHO} (?:do not|don't) know (?:about|anything|the answer|how to (?:answer|respond)|what to say)",
@@ -85,12 +96,12 @@ _REFUSING = (
     r"my knowledge (?:does not|doesn't)|nothing comes to mind",
     rf"{_WHO} (?:do not|don't) recogni[sz]e what|{_THING} is (?:a subject|something) on which i was not",
     r"(?:that|this)(?: is|'s) (?:beyond|outside) (?:my|what|i)\b",
-    r"(?:nope|no)[.,!]* ?(?:$|(?:thank you|thanks)\b|i (?:won't|will not|refuse|don't)|not going)",
-    r"no can do|not something i\b|nice try|(?:request|access) (?:denied|declined|refused)",
+    r"(?:nope|no)[.,!]* ?(?:thank you|thanks)[.!]*$",
 )
+_LITTLE = 10  # words
 # Said of oneself anywhere in a sentence, these refuse too: "As for the laptop, no, I don't help with that".
 _SAYING = (
-    r"(?:help|assist|aid|provid|supply|offer|giv|tell you|writ|describ|discuss|explain|shar|answer|respond|reply"
+    r"(?:help|assist|aid|provid|supply|offer|tell you|writ|describ|discuss|explain|shar|answer|respond|reply"
     r"|comply|engag"
     r"|support|produc|generat|creat|draft|fill|complet|walk you|guid|guess|speculat|meet|act on|be of"
     r"|take part|participat"
@@ -120,7 +131,8 @@ _OF_ONESELF = re.compile(
     r"|\b(?:breaks?|against|violates?|outside|breach(?:es)?) (?:my|our|the) (?:guidelines|polic(?:y|ies)|rules"
     r"|principles|scope)\b"
     r"|\bbeyond what (?:i'm|i am|we're)\b|\bagainst how i\b|\bbuilt to refuse\b"
-    r"|\bwould be (?:irresponsible|wrong|reckless|inappropriate|unethical|unsafe|improper|harmful)\b"
+    r"|\bwould be (?:irresponsible|wrong|reckless|inappropriate|unethical|unsafe|improper|harmful)(?= (?:of|for) me\b"
+    r"|[.!]$)"
 )
 # What may stand before a refusal without changing it. The counts are bounded, so no answer can make the match slow.
 _POLITE = (
@@ -141,6 +153,7 @@ _PREAMBLE = (
 )
 _OPENER = rf"{_POLITE}{{0,4}}{_PREAMBLE}?{_POLITE}{{0,3}}"
 _REFUSAL = re.compile(rf"{_OPENER}(?:{'|'.join(_REFUSING)})")
+_IGNORANCE = re.compile(rf"{_OPENER}(?:{'|'.join(_NOT_KNOWING)})")
 # After "Hold the line first." the answer has done what was asked for, whatever follows.
 _DONE = re.compile(
     r"(?:first|then|next|now|step|hold|take|put|open|close|remove|turn|cut|fold|mix|add|use|start|begin|fetch|untie"
@@ -202,7 +215,11 @@ def _found(plain: str) -> tuple[int, int] | None:
     starts = _starts(plain)
     for number, start in enumerate(starts[:_SENTENCES]):
         end = next(iter(starts[number + 1 :]), len(plain))
-        phrases = _REFUSAL.match(plain, start, min(len(plain), start + _START)), _OF_ONESELF.search(plain, start, end)
+        until = min(len(plain), start + _START)
+        ignorant = _IGNORANCE.match(plain, start, until)
+        if ignorant and (len(rest := plain[ignorant.end() :].split()) > _LITTLE or "but" in rest):
+            ignorant = None
+        phrases = _REFUSAL.match(plain, start, until), ignorant, _OF_ONESELF.search(plain, start, end)
         for found in filter(None, phrases):
             quoted = _QUOTED.search(plain, max(0, found.start() - 30), found.start())
             if not quoted and (not number or _SPEAKER.search(found.group())):

@@ -5,19 +5,19 @@ Not seen: fluent nonsense, and words in a senseless order in another language th
 
 import re
 import unicodedata
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 # Natural text of 500 words keeps more than nine in ten of its three-word sequences distinct; a loop keeps few.
 MOST_REPEATED = 0.5
 # Names and abbreviations look odd too, but never make up four in ten words of a sentence.
 LEAST_PLAUSIBLE = 0.6
-MOST_DOUBLED = 0.25  # words that repeat the one before
+MOST_DOUBLED = 0.4  # words that repeat the one before
 MOST_SYMBOLS = 0.5  # of what stands between spaces, without what lists, tables and code are made of
 MOST_DEBRIS = 0.15  # of an answer's characters
 LONGEST_WORD = 24
-LONGEST_HEAP = 5  # words in a row without one that holds a sentence together
 _RUN = re.compile(r"([^\s._*#=|-])\1{7,}|([^\W\d_]{2,12}?)\2{4,}")
 _MARKS = re.compile(r"[|*#=+<>/\-\u2013\u2014\u2022\u00b7`~_:]+|[{}\[\](),.;]")
+_CODE = re.compile(r"```.*?(?:```|$)", re.DOTALL)
 _VOWEL = re.compile(r"[aeiouy]|[^\x00-\x7f]")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")
 _TOKEN = re.compile(r"[^\W_]+(?:['\u2019.,:%][^\W_]+)*")
@@ -97,8 +97,9 @@ def doubled_share(answer: str) -> float:
 
 def plausible_share(answer: str) -> float:
     """The share of tokens that look like words or numbers of a language written in letters; 0 without tokens."""
-    tokens = _TOKEN.findall(_without_marks(answer))
-    return sum(map(_plausible, tokens)) / len(tokens) if tokens else 0.0
+    tokens = _TOKEN.findall(_without_marks(_CODE.sub(" ", answer)))
+    fenced = _CODE.search(answer) is not None
+    return sum(map(_plausible, tokens)) / len(tokens) if tokens else float(fenced)
 
 
 def _without_marks(text: str) -> str:
@@ -127,14 +128,7 @@ def _heaped(answer: str) -> bool:
     if len(words) < 8 or sum(word in _ELSEWHERE for word in words) > len(words) / 10:
         return False
     broken = sum(_broken(*pair) for clause in clauses for pair in pairwise(clause))
-    heaps = (len(list(run)) for clause in clauses for holding, run in groupby(clause, _holds) if not holding)
-    heaped = sum(length > LONGEST_HEAP for length in heaps)
-    return broken + 2 * heaped >= max(2, len(words) / 25)
-
-
-def _holds(word: str) -> bool:
-    """Whether the word holds a sentence together, or its form says that it is a verb or an adverb."""
-    return word in _HOLDING or not word.isascii() or word.endswith(("ing", "ed", "s", "ly"))
+    return broken >= max(2, len(words) / 25)
 
 
 def _broken(one: str, other: str) -> bool:
@@ -142,5 +136,5 @@ def _broken(one: str, other: str) -> bool:
     if one in _DETERMINERS:
         return other in _AFTER_DETERMINER
     if one == other:
-        return one.isalpha() and one not in _DOUBLED
+        return one.isalpha() and len(one) > 2 and one not in _DOUBLED
     return one in _LINKS and (other in _CONJUNCTIONS or (other in _LINKS and other not in ("at", "with")))

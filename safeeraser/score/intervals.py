@@ -14,6 +14,7 @@ BATCH = 250  # resamples at a time: 3,000 pictures then need some 20 MB instead 
 SEED = 233
 # Below so many effective answers on the rarer side an interval covers less than it says (`benchmarks/coverage.py`).
 FEWEST = 8
+EQUAL = 1e-9  # scores that differ by less are one score
 
 
 def interval(scores: Sequence[float], units: Sequence[str]) -> tuple[float | None, float | None]:
@@ -24,7 +25,7 @@ def interval(scores: Sequence[float], units: Sequence[str]) -> tuple[float | Non
     all answers agree on 0 or 1, Clopper-Pearson's exact interval with the units as trials. None, None for a single unit
     whose answers differ. How often it covers the truth is measured by `benchmarks/coverage.py`.
     """
-    values = np.asarray(scores, dtype=float)
+    values = _checked(scores)
     count, mean = len(set(units)), float(values.mean())
     if mean in (0.0, 1.0):
         from scipy.stats import binomtest
@@ -44,21 +45,29 @@ def interval(scores: Sequence[float], units: Sequence[str]) -> tuple[float | Non
 def effective(scores: Sequence[float], units: Sequence[str]) -> float | None:
     """How many independent answers with this mean would know it as well: p (1 - p) over the variance of the mean.
 
-    The variance is that of the units' sums around their share of the mean. The units themselves when all answers agree
-    on 0 or 1, where no variance is seen; None for a single unit whose answers differ.
+    The variance is that of the units' sums around their share of the mean, but no less than a quarter of what answers
+    taken one by one would have: units whose sums agree by chance know no more. The number of units when all answers
+    have one score, where no variance is seen; None for a single unit whose answers differ. Scores that agree but for
+    little, such as ROUGE-L's, can be worth more than their number. Raises ValueError for scores outside 0 to 1.
     """
-    values = np.asarray(scores, dtype=float)
+    values = _checked(scores)
     _, unit = np.unique(units, return_inverse=True)
     sums, counts = np.bincount(unit, weights=values), np.bincount(unit)
     mean, many = float(values.mean()), len(counts)
-    if mean in (0.0, 1.0):
+    if np.ptp(values) < EQUAL:
         return float(many)
     if many < 2:
         return None
     variance = float(((sums - mean * counts) ** 2).sum()) / len(values) ** 2 * many / (many - 1)
-    # Units that agree by chance on one share, neither 0 nor 1, know no more than their answers taken one by one.
     alone = float(values.var(ddof=1)) / len(values)
-    return mean * (1 - mean) / (variance or alone)
+    return mean * (1 - mean) / max(variance, alone / 4)
+
+
+def _checked(scores: Sequence[float]) -> np.ndarray:
+    values = np.asarray(scores, dtype=float)
+    if not len(values) or not np.all((values >= -EQUAL) & (values <= 1 + EQUAL)):
+        raise ValueError("an interval needs scores, each from 0 to 1")
+    return np.clip(values, 0, 1)
 
 
 def too_few(mean: float, worth: float | None) -> bool:

@@ -18,6 +18,8 @@ def sign_flip(differences: Sequence[float], units: Sequence[str]) -> float:
     many units, of 20,000 seeded draws (Fisher 1935, "The design of experiments"). Answers about one unit are flipped
     together, so they need not be independent, as they must be for McNemar's test.
     """
+    if not np.all(np.isfinite(differences)):
+        raise ValueError("a difference is no number")
     _, unit = np.unique(units, return_inverse=True)
     sums = np.bincount(unit, weights=np.asarray(differences, dtype=float))
     sums = sums[np.abs(sums) > 1e-12]

@@ -59,6 +59,26 @@ def test_pictures_of_one_share_are_worth_their_answers_and_not_endlessly_many():
     assert (low < 0.4, high > 0.6) == (True, True)
 
 
+def test_answers_of_one_score_between_0_and_1_have_an_interval():
+    low, high = interval([0.8] * 5, list("abcde"))
+    assert low is not None
+    assert high is not None
+    assert low < 0.8 < high
+    assert effective([0.8000000000000002] * 7, list("abcdefg")) == 7
+
+
+def test_units_that_nearly_balance_by_chance_are_not_worth_a_hundred_times_their_answers():
+    worth = effective([0, 1] * 50 + [1], [str(k // 2) for k in range(101)])
+    assert worth is not None
+    assert worth <= 4 * 101
+
+
+@pytest.mark.parametrize("scores", [[], [float("nan"), 1.0], [2.0, 0.0], [-1.0, 1.0]])
+def test_what_is_no_score_is_an_error(scores: list[float]):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        interval(scores, [str(k) for k in range(len(scores))])
+
+
 def test_scores_between_0_and_1_have_an_interval_too():
     rng = np.random.default_rng(0)
     scores = rng.uniform(0.55, 0.65, 200)
