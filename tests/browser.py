@@ -1,7 +1,9 @@
 """What the browser tests share: a server of their own, Debian's chromium, and all that went over the network."""
 
+import contextlib
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, Response
+from playwright.sync_api import Browser, BrowserContext, Page, Response, TimeoutError
 
 # What stands above each page, by its name.
 TITLES = {
@@ -160,6 +162,19 @@ def still(page: Page) -> None:
           return !running && !document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]');
         }"""
     )
+
+
+def open_question(page: Page, number: int) -> None:
+    """Choose a question of Samples by its number in the list, and wait for Compare."""
+    still(page)
+    box = page.locator("[data-testid=stSelectbox]").filter(has_text="Open a question of this page")
+    option = page.get_by_role("option", name=re.compile(rf"^{number}\. "))
+    for _ in range(20):  # the list closes when the table above it is drawn anew
+        with contextlib.suppress(TimeoutError):
+            box.locator("input").press("ArrowDown")
+            option.click(timeout=1000)
+            break
+    settled(page, "Compare answers")
 
 
 ALIKE = 0.97  # correlation of pixels: above it a picture is the other one, resized or compressed anew

@@ -77,6 +77,6 @@ def _places(kinds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
 def _named(kind: tuple[str, str], slices: Iterable[Sequence[Slice]]) -> str:
     """A slice's name, in two lines if it is long, with the number of questions that it has in the runs."""
     asked = sorted({one.score["n"] for found in slices for one in found if (one.kind, one.name) == kind})
-    many = " to ".join(f"{n:,}" for n in dict.fromkeys((asked[0], asked[-1])))
-    lines = textwrap.wrap(f"{kind[1]} (n = {many})", WIDTH, max_lines=2, placeholder=" …")
+    many = "\u00a0to\u00a0".join(f"{n:,}" for n in dict.fromkeys((asked[0], asked[-1])))
+    lines = textwrap.wrap(f"{kind[1]} (n\u00a0=\u00a0{many})", WIDTH, max_lines=2, placeholder=" …")
     return "<br>".join(map(shown, lines))

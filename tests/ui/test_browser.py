@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import Server, Visit, needs_chromium, sent, settled, still, visit
+from browser import Server, Visit, needs_chromium, open_question, sent, settled, still, visit
 from playwright.sync_api import Browser, Page, expect
 
 from safeeraser.data.source import load
@@ -195,15 +195,7 @@ def test_back_goes_back_one_step(reader: Visit):
 
 def test_back_from_an_opened_question_is_the_address_it_was_opened_from(reader: Visit):
     page = reader.open("/samples", title=ADDRESSES["/samples"])
-    box = page.locator("[data-testid=stSelectbox]").filter(has_text="Open a question of this page")
-    for _ in range(20):  # the list closes when the table above it is drawn anew
-        if page.get_by_role("option").count():
-            break
-        box.locator("input").press("ArrowDown")
-        page.wait_for_timeout(500)
-    box.locator("input").press("ArrowDown")
-    box.locator("input").press("Enter")
-    settled(page, ADDRESSES["/compare"])
+    open_question(page, 2)
     opened = page.url
     page.get_by_role("link", name="Metrics", exact=True).click()
     settled(page, ADDRESSES["/metrics"])

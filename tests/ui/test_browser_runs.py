@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from browser import Server, Visit, settled, still, visit
+from browser import Server, Visit, open_question, settled, still, visit
 from playwright.sync_api import Browser, Page, expect
 
 from safeeraser.config import RunConfig
@@ -246,10 +246,7 @@ def test_the_readmes_five_minutes(reader: Visit):
     page.get_by_text("drawn by seed 1").wait_for()
     page.get_by_role("button", name="All questions, all runs").click()
     settled(page, "Samples")
-    page.locator("[data-testid=stSelectbox]").filter(has_text="Open a question").locator("input").focus()
-    page.keyboard.type("1.")
-    page.keyboard.press("Enter")
-    settled(page, "Compare answers")
+    open_question(page, 1)
     page.keyboard.press("j")
     page.get_by_text("2 of 384 answers").wait_for()
     still(page)
