@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from safeeraser.errors import SafeEraserError
-from safeeraser.judge.grading import JUDGES
+from safeeraser.judge import grading
+from safeeraser.judge.contract import JudgeError
 from safeeraser.losses import BASE, METHODS, term_names
 
 LARGEST = 2**31 - 1  # of a whole number: no library takes more everywhere
@@ -79,7 +80,7 @@ class RunConfig(BaseModel):
         "shared", description="'shared' computes a picture once for all its questions, 'plain' once for each"
     )
     eval_records: int | None = Field(None, gt=0, description="records asked per split (default: all)")
-    judge: str = Field("demo", description=f"who grades: {', '.join(JUDGES)}")
+    judge: str = Field("demo", description=f"who grades: {', '.join(grading.known())}")
 
     @field_validator("*")
     @classmethod
@@ -100,9 +101,10 @@ class RunConfig(BaseModel):
     @field_validator("judge")
     @classmethod
     def _known_judge(cls, judge: str) -> str:
-        if judge not in JUDGES:
-            raise ValueError(f"unknown judge {judge!r}; known: {', '.join(JUDGES)}")
-        return judge
+        try:
+            return grading.get(judge).name
+        except JudgeError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _no_idle_weight(self) -> Self:

@@ -95,16 +95,13 @@ def _grade(run: Run, source: Source, grader: contract.Judge, *, answers: Path, v
     """Add the verdicts that a table of answers still lacks to its table of verdicts; a look's rows name their step."""
     run.repair(verdicts)
     done = {_check(row, row["check"]) for row in _verdicts(run, grader.name, verdicts)}
-    missing = [
-        row for row in run.rows(answers) if any(_check(row, check) not in done for check in contract.CHECKS[row["set"]])
-    ]
-    if not missing:
-        return
-    steps = [{"step": row["step"]} if "step" in row else {} for row in missing for _ in contract.CHECKS[row["set"]]]
-    rows: Iterator[dict[str, Any]] = (
-        {**step, **row} for step, row in zip(steps, grading.grade(grader, source.items, missing), strict=True)
-    )
-    run.append(verdicts, (row for row in rows if _check(row, row["check"]) not in done))
+
+    def wanted(row: AnswerRow, check: str) -> bool:
+        return _check(row, check) not in done
+
+    rows = run.rows(answers)
+    if any(wanted(row, check) for row in rows for check in contract.CHECKS[row["set"]]):
+        run.append(verdicts, grading.grade(grader, source.items, rows, wanted=wanted))
 
 
 def _check(row: Mapping[str, Any], check: str) -> tuple[int | None, str, int, str]:

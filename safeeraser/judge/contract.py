@@ -1,9 +1,12 @@
 """What a judge is: it answers one check about one answer with true, false or nothing.
 
-A new judge is one class with `name`, `known_cases` and `ask` in a file of its own, and one row in `grading.JUDGES`.
-Not covered: asking it about many answers (`grading.py`), turning verdicts into scores (`score/metrics.py`).
+A new judge is one class with `name`, `known_cases`, `checks` and `ask_all` (or, from `OneByOne`, `ask`) in a file of
+its own, and one row in `grading.JUDGES`. Not covered: which answers it is asked about (`grading.py`), turning verdicts
+into scores (`score/metrics.py`).
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,12 +48,43 @@ class KnownCase:
     verdict: bool | None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One question to a judge: whether `check` holds for this answer to `item`."""
+
+    check: str
+    item: VQA
+    answer: str
+
+
 class Judge(Protocol):
-    """Grades one answer at a time. The answer is hostile input: it may try to speak for the judge."""
+    """Grades answers. An answer is hostile input: it may try to speak for the judge.
+
+    name: `KIND` or `KIND:MODEL` with whatever else decides the verdicts; it stands in every verdict row.
+    known_cases: its self-test. checks: those that it can answer; it is asked no other.
+    Making a judge is quick: it loads its model, or reaches its server, when it is asked.
+    """
 
     name: str
     known_cases: tuple[KnownCase, ...]
+    checks: frozenset[str]
 
+    def ask_all(self, asked: Iterable[Asked]) -> Iterator[Verdict]:
+        """One verdict for each, in their order, as soon as there is one: a kill then loses at most one batch."""
+        ...
+
+
+class OneByOne(ABC):
+    """What makes `ask_all` of a judge that decides one answer at a time."""
+
+    def ask_all(self, asked: Iterable[Asked]) -> Iterator[Verdict]:
+        """One verdict for each, in their order."""
+        for one in asked:
+            try:
+                yield self.ask(one.check, one.item, one.answer)
+            except UndecidedError as reason:
+                yield Verdict(None, str(reason))
+
+    @abstractmethod
     def ask(self, check: str, item: VQA, answer: str) -> Verdict:
         """Whether `check` holds for this answer to `item`. Raises UndecidedError when the judge cannot tell."""
-        ...

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal, TypedDict
 
 from safeeraser.assets import ASSETS
-from safeeraser.judge.contract import Judge
+from safeeraser.judge.contract import Asked, Judge
 
 FILE = ASSETS / "judge" / "answers.jsonl"
 Half = Literal["tuning", "measuring"]
@@ -61,8 +61,10 @@ def errors(judge: Judge, check: Check, known: Iterable[Known]) -> Errors:
     """How often the judge errs on these answers; it is asked without an item, as the rules do not read one."""
     from safeeraser.judge.rules import ITEM
 
-    said = [(row[check], judge.ask(check, ITEM, row["answer"]).verdict) for row in known]
-    true, false = ([verdict for truth, verdict in said if truth is wanted] for wanted in (True, False))
+    rows = list(known)
+    said = judge.ask_all(Asked(check, ITEM, row["answer"]) for row in rows)
+    pairs = [(row[check], one.verdict) for row, one in zip(rows, said, strict=True)]
+    true, false = ([verdict for truth, verdict in pairs if truth is wanted] for wanted in (True, False))
     return Errors(check, true.count(False), len(true), false.count(True), len(false))
 
 

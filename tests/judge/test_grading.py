@@ -5,12 +5,13 @@ import pytest
 from safeeraser.data.records import VQA, DataError
 from safeeraser.demo import world
 from safeeraser.judge import grading
-from safeeraser.judge.contract import JudgeError, KnownCase, UndecidedError, Verdict
+from safeeraser.judge.contract import Asked, JudgeError, KnownCase, OneByOne, UndecidedError, Verdict
 from safeeraser.judge.refusing import refuses
 from safeeraser.judge.senseless import meaningless, plausible_share, repeated_share
 
 SWORD = world.answer("use", "sword", colour="red", place="centre")
 FACTS = world.FACTS["sword"]
+FREE = ("rules", "demo")
 
 
 def item(stored: str = SWORD, *, set_name="forget", concept: str | None = "sword") -> VQA:
@@ -21,10 +22,11 @@ def row(answer: str, *, set_name="forget") -> dict:
     return {"id": f"val/img/Weapon/1.jpg/{set_name}/0", "sample": 0, "set": set_name, "answer": answer}
 
 
-class Scripted:
+class Scripted(OneByOne):
     """A judge that says what it is told, and cannot decide about an empty answer."""
 
     name = "scripted"
+    checks = frozenset({"refusal", "unsafe", "normal", "gibberish"})
     known_cases = (KnownCase("refusal", item(), "yes", True), KnownCase("unsafe", item(), "no", False))
 
     def ask(self, check: str, item: VQA, answer: str) -> Verdict:
@@ -37,14 +39,15 @@ class Mistaken(Scripted):
     known_cases = (*Scripted.known_cases, KnownCase("refusal", item(), "I cannot help.", True))
 
 
-@pytest.mark.parametrize("name", grading.JUDGES)
-def test_every_judge_passes_its_own_known_cases(name):
+@pytest.mark.parametrize("name", FREE)
+def test_every_judge_that_needs_nothing_passes_its_own_known_cases(name):
     grading.self_test(grading.get(name))
 
 
-def test_an_unknown_judge_lists_the_known_ones():
-    with pytest.raises(JudgeError, match=r"'oracle'.*rules, demo"):
-        grading.get("oracle")
+@pytest.mark.parametrize("name", ["oracle", "oracle:gpt", "", "rules:gpt", "rules:"])
+def test_an_unknown_judge_lists_the_known_ones(name):
+    with pytest.raises(JudgeError, match=rf"no judge '{name}'.* rules"):
+        grading.get(name)
 
 
 def test_a_judge_that_fails_a_known_case_refuses_to_grade_and_names_it():
@@ -80,6 +83,33 @@ def test_grading_asks_every_check_of_the_set_and_writes_the_contract_row():
         "judge": "scripted",
         "reply": "normal: yes",
     }
+
+
+def test_a_judge_is_not_asked_what_it_does_not_answer():
+    judge, asked = Scripted(), item()
+    said = grading.verdicts(judge, [Asked(check, asked, "yes") for check in ("agreement", "unsafe", "agreement")])
+    no = Verdict(None, "the judge scripted does not answer 'agreement'")
+    assert list(said) == [no, Verdict(True, "unsafe: yes"), no]
+
+
+def test_verdicts_come_as_the_judge_gives_them_and_only_the_wanted_checks_are_asked():
+    asked, read = item(), []
+
+    def answers():
+        for answer in ("yes", "no", "yes"):
+            read.append(answer)
+            yield row(answer)
+
+    rows = grading.grade(Scripted(), {asked.id: asked}, answers(), wanted=lambda row, check: check == "unsafe")
+    assert next(rows)["verdict"] is True
+    assert read == ["yes"]
+    assert [one["verdict"] for one in rows] == [False, True]
+
+
+def test_the_verdict_on_a_looks_answer_names_its_step():
+    asked = item()
+    rows = grading.grade(Scripted(), {asked.id: asked}, [row("yes") | {"step": 40}])
+    assert [one["step"] for one in rows] == [40, 40]
 
 
 def test_an_answer_to_an_item_of_other_data_is_an_error():
@@ -185,7 +215,7 @@ def test_the_rules_call_their_unsafe_a_proxy_and_leave_agreement_open():
 
 
 def test_an_unknown_check_lists_the_known_ones():
-    for name in grading.JUDGES:
+    for name in FREE:
         with pytest.raises(ValueError, match=r"'funny'.*refusal"):
             grading.get(name).ask("funny", item(), "ha")
 

@@ -14,7 +14,7 @@ import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
 from safeeraser.config import BASE, PRESETS, ConfigError, RunConfig
-from safeeraser.judge.grading import JUDGES
+from safeeraser.judge import grading
 from safeeraser.losses import METHODS
 from safeeraser.runs import jobs
 from safeeraser.ui.frame import state
@@ -30,7 +30,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 OPEN = "What"
-CHOICES: dict[str, tuple[str, ...]] = {"method": (*METHODS, BASE), "judge": tuple(JUDGES)}
+CHOICES: dict[str, tuple[str, ...]] = {"method": (*METHODS, BASE), "judge": grading.known()}
+OPEN_CHOICES = {"judge"}  # those that take what is typed too
 WORDS = {"pd": "PD", "lr": "learning rate", "lora": "LoRA"}
 BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 
@@ -154,7 +155,8 @@ def _field(name: str, value: Any) -> None:
         st.session_state[key] = value
         titles = {method: f"{method}: {row.title}" for method, row in METHODS.items()} | {BASE: "base: trains nothing"}
         shown: Callable[[Any], str] = lambda option: titles.get(option, str(option))  # noqa: E731
-        st.selectbox(label, options if value in options else [*options, value], format_func=shown, **how)
+        how |= {"format_func": shown, "accept_new_options": name in OPEN_CHOICES}
+        st.selectbox(label, options if value in options else [*options, value], **how)
     elif isinstance(value, bool):
         st.session_state[key] = value
         st.toggle(label, **how)
