@@ -126,6 +126,6 @@ match section:
         st.caption(f"Official val. {scoring.stands_on(rows, metric)}")
         st.caption(f"Clean val. {scoring.stands_on(rows, metric, clean=True)} {scoring.CLEAN}")
     case _:
-        scoring.warn_of_unlike(rows, [name for title in tables.TITLES for name in metrics.columns(title).values()])
+        scoring.warn_of_unlike(rows, [name for title in tables.titles(rows) for name in metrics.columns(title).values()])
         score_tables.draw_all(rows)
 handouts.metrics(view, rows, [chart] if chart else [])

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from safeeraser.errors import SafeEraserError
 from safeeraser.judge import grading
 from safeeraser.judge.contract import JudgeError
-from safeeraser.losses import BASE, METHODS, term_names
+from safeeraser.losses import BASE, METHODS, UNTRAINED, term_names
 
 LARGEST = 2**31 - 1  # of a whole number: no library takes more everywhere
 LONGEST = 1_000  # letters of a text
@@ -29,7 +29,9 @@ class RunConfig(BaseModel):
 
     model: str = Field("demo", description="'demo', a folder, or a Hugging Face id such as llava-hf/llava-1.5-7b-hf")
     data: str = Field("demo", description="'demo' or a folder in the official SafeEraser layout")
-    method: str = Field("po", description=f"unlearning method: {', '.join(METHODS)}; '{BASE}' trains nothing")
+    method: str = Field(
+        "po", description=f"unlearning method: {', '.join(METHODS)}; trains nothing: {', '.join(UNTRAINED)}"
+    )
     pd: bool = Field(True, description="add the Prompt Decouple loss")
     pd_weight: float | None = Field(None, gt=0, description="weight of Prompt Decouple (default: as published)")
     retain_weight: float | None = Field(None, ge=0, description="weight of the retain term (default: as published)")
@@ -67,9 +69,9 @@ class RunConfig(BaseModel):
     )
     checkpoint_every: int = Field(50, gt=0, description="optimizer steps between checkpoints")
     look_every: int | None = Field(
-        40, gt=0, description="optimizer steps between looks at the answers of some val items"
+        40, gt=0, description="optimizer steps between looks at the answers of some held-out items"
     )
-    look_records: int = Field(6, gt=0, description="val records that a look asks")
+    look_records: int = Field(6, gt=0, description="held-out records that a look asks")
 
     temperature: float = Field(0.0, ge=0, description="0 decodes greedily")
     top_p: float = Field(0.9, gt=0, le=1, description="nucleus of sampling")
@@ -78,6 +80,9 @@ class RunConfig(BaseModel):
     answer_batch: int = Field(128, gt=0, description="answers generated at once")
     engine: Literal["shared", "plain"] = Field(
         "shared", description="'shared' computes a picture once for all its questions, 'plain' once for each"
+    )
+    eval_split: Literal["val", "dev"] = Field(
+        "val", description="held-out split that is asked: 'dev' to choose settings on, 'val' to report"
     )
     eval_records: int | None = Field(None, gt=0, description="records asked per split (default: all)")
     judge: str = Field("demo", description=f"who grades: {', '.join(grading.known())}")
@@ -94,8 +99,8 @@ class RunConfig(BaseModel):
     @field_validator("method")
     @classmethod
     def _known_method(cls, method: str) -> str:
-        if method not in (*METHODS, BASE):
-            raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}, {BASE}")
+        if method not in (*METHODS, *UNTRAINED):
+            raise ValueError(f"unknown method {method!r}; known: {', '.join((*METHODS, *UNTRAINED))}")
         return method
 
     @field_validator("judge")
@@ -126,13 +131,20 @@ class RunConfig(BaseModel):
 
     @property
     def trains(self) -> bool:
-        return self.method != BASE
+        return self.method in METHODS
 
     def base(self) -> "RunConfig":
         """The config of the base model's run that this run is compared with: the same questions, nothing trained."""
+        return self._untrained(BASE)
+
+    def needed(self) -> "RunConfig":
+        """This config without what it does not need: what only training uses does not make another untrained run."""
+        return self if self.trains else self._untrained(self.method)
+
+    def _untrained(self, method: str) -> "RunConfig":
         kept = self.model_dump(include=_ANSWERING)
         seed = self.seed if self.temperature else 0
-        return RunConfig(**kept, method=BASE, pd=False, seed=seed)
+        return RunConfig(**kept, method=method, pd=False, seed=seed)
 
     def steps(self, examples: int) -> int:
         """Optimizer steps of a run that trains on so many forget pairs."""
@@ -197,7 +209,17 @@ IN_COLUMNS = ("model", "data", "method", "pd", "pd_weight", "seed", "judge", "te
 # The settings that decide the base model's answers.
 _ANSWERING = {
     *("model", "data", "precision", "quantization", "device", "max_length", "workers", "feature_cache"),
-    *("temperature", "top_p", "samples", "max_new_tokens", "answer_batch", "engine", "eval_records", "judge"),
+    *(
+        "temperature",
+        "top_p",
+        "samples",
+        "max_new_tokens",
+        "answer_batch",
+        "engine",
+        "eval_split",
+        "eval_records",
+        "judge",
+    ),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BASE = "base"  # the method that trains nothing
+# Methods that train nothing either, to compare with: what they do to the base model's answers.
+CONTROLS = {
+    "always-refuse": "refuses every question",
+    "keyword-filter": "refuses questions with words that only the harmful questions of train have",
+}
+UNTRAINED = (BASE, *CONTROLS)
 IGNORED = -100  # the label of a token that no loss looks at; transformers' own
 
 
@@ -137,8 +143,8 @@ METHODS: dict[str, Method] = {
 
 
 def place(method: str) -> tuple[int, str]:
-    """Where a method stands in tables and charts: the base model, the rows of METHODS, then others by name."""
-    known = [BASE, *METHODS]
+    """Where a method stands in tables and charts: the base model, controls, the rows of METHODS, others by name."""
+    known = [*UNTRAINED, *METHODS]
     return (known.index(method) if method in known else len(known)), method
 
 

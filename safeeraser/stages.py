@@ -58,7 +58,7 @@ def run_all(run: Run, source: Source, progress: Reporter | None = None) -> Score
 def unlearn(run: Run, source: Source, progress: Reporter | None = None) -> None:
     """Train the run's adapter, if it is not there yet."""
     if not run.config.trains:
-        raise RunError(f"{run.name} is the base model: there is nothing to unlearn (--method {BASE})")
+        raise RunError(f"{run.name} trains nothing: there is nothing to unlearn (--method {run.config.method})")
     if run.answers_imported:
         raise RunError(f"{run.name} was imported: there is nothing to train")
     if run.adapter.exists():
@@ -211,7 +211,7 @@ def decoding(config: RunConfig, answers: list[AnswerRow]) -> str:
 def _change(run: Run, source: Source, judge: str, verdicts: list[VerdictRow]) -> dict[str, Any] | None:
     """What changed against the base model's run, None when there is none to compare with."""
     base = run.base
-    if not run.config.trains or not base.verdicts.exists():
+    if run.config.method == BASE or not base.verdicts.exists():
         return None
     return {"base": base.name} | change.changes(base=_verdicts(base, judge), run=verdicts, items=source.items)
 

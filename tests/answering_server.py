@@ -92,10 +92,13 @@ def handler(state: Answering) -> type[BaseHTTPRequestHandler]:
 
 
 def shown(body: dict) -> tuple[bytes, str]:
-    """The picture's bytes and the question of a request."""
+    """The picture's bytes, none for a question in words alone, and the question of a request."""
     (message,) = body["messages"]
-    picture, question = message["content"]
-    assert (picture["type"], question["type"]) == ("image_url", "text")
+    *pictures, question = message["content"]
+    assert [part["type"] for part in message["content"]] == [*["image_url"] * len(pictures), "text"]
+    if not pictures:
+        return b"", question["text"]
+    (picture,) = pictures
     media, content = picture["image_url"]["url"].removeprefix("data:").split(";base64,")
     decoded = base64.b64decode(content, validate=True)
     with Image.open(io.BytesIO(decoded)) as image:

@@ -32,7 +32,12 @@ from safeeraser.score.tables import context, differing
 
 WIDTH = 0.92  # of a bar
 GAP = 0.8  # between methods
-STYLES = {"base model": filled(GREY), "without PD": filled(VERMILLION), "with PD": filled(BLUE, "/")}
+STYLES = {
+    "base model": filled(GREY),
+    "control": filled(GREY, "x"),
+    "without PD": filled(VERMILLION),
+    "with PD": filled(BLUE, "/"),
+}
 
 
 @dataclass(frozen=True)

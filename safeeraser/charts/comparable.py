@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from safeeraser.charts.words import Row, labels, ordered, wording
 from safeeraser.judge import measured
-from safeeraser.losses import BASE
+from safeeraser.losses import UNTRAINED
 from safeeraser.score.metrics import METRICS
 
 PARTS = {
@@ -35,7 +35,7 @@ def unlike(rows: Iterable[Row], metrics: Iterable[str]) -> Unlike | None:
     """
     shown, metrics = ordered(rows), list(metrics)
     facts = [_facts(row, metrics) for row in shown]
-    trained = [fact for row, fact in zip(shown, facts, strict=True) if row["method"] != BASE] or facts
+    trained = [fact for row, fact in zip(shown, facts, strict=True) if row["method"] not in UNTRAINED] or facts
     if not trained:
         return None
     times = Counter(map(str, trained))
@@ -58,8 +58,8 @@ def _facts(row: Row, metrics: Sequence[str]) -> dict[str, Fact]:
         name: score["n"] + score["unscored"] if score.get("value") is not None else None
         for name, score in scores.items()
     }
-    # How others train does not concern the base model.
-    return made | ({"settings": None} if row["method"] == BASE else {}) | asked
+    # How others train does not concern what trains nothing.
+    return made | ({"settings": None} if row["method"] in UNTRAINED else {}) | asked
 
 
 def _differing(facts: dict[str, Fact], usual: dict[str, Fact]) -> list[str]:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from safeeraser.charts.chart import BLUE, GREY, VERMILLION, Chart, frame, note, nothing, shown
 from safeeraser.charts.intervals import whiskers
 from safeeraser.charts.words import Row, apart, hover, labels, method_name, numbers, ordered, percent, score_of, wording
-from safeeraser.losses import BASE
+from safeeraser.losses import BASE, UNTRAINED
 from safeeraser.score.tables import context, differing
 
 BAR = 52  # pixels of one method
@@ -63,7 +63,7 @@ def dumbbell(rows: Iterable[Row], metric: str) -> Chart:
 
 def _pairs(runs: list[Row], metric: str) -> dict[str, dict[str, list[Row]]]:
     """By method in words: the runs without PD and those with it, of which each has its twin on the other side."""
-    known = [row for row in runs if row["method"] != BASE and score_of(row, metric)["value"] is not None]
+    known = [row for row in runs if row["method"] not in UNTRAINED and score_of(row, metric)["value"] is not None]
     sides: dict[tuple, dict[str, list[Row]]] = {}
     for row in known:
         key = (context(row), row["method"], row["seed"])

@@ -26,10 +26,11 @@ from safeeraser.charts.words import (
     wording,
     written,
 )
+from safeeraser.losses import UNTRAINED
 from safeeraser.score.tables import context
 
 TITLE = "{} against SARR: lower right is good, every arrow adds Prompt Decouple"
-SYMBOLS = {"base model": "star", "without PD": "circle-open", "with PD": "diamond-open"}
+SYMBOLS = {"base model": "star", "control": "x", "without PD": "circle-open", "with PD": "diamond-open"}
 SAME = 1.5  # percentage points within which points hide each other
 NEAR = 6  # percentage points within which names hide each other
 
@@ -139,14 +140,14 @@ def _entry(row: Row, name: str, metric: str) -> dict:
 
 
 def _methods(points: Sequence[Point]) -> list[str]:
-    """Methods in order; the base model comes last, in grey where there are four methods."""
+    """Methods in order; what trains nothing comes last, in grey."""
     found = list(dict.fromkeys(point.row["method"] for point in points))
-    return sorted(found, key=lambda method: method == "base")
+    return sorted(found, key=lambda method: method in UNTRAINED)
 
 
 def _trace(kind: str, points: Sequence[Point], colours: dict[str, str], metric: str) -> go.Scatter:
     scores = [(_upwards(p.row, metric), score_of(p.row, "sarr")) for p in points]
-    colour = [GREY if p.kind == "base model" else colours[p.row["method"]] for p in points]
+    colour = [GREY if p.row["method"] in UNTRAINED else colours[p.row["method"]] for p in points]
     texts = [
         f"{hover(p.label, 'sarr', sarr)}<br>{_short(metric)}: {written(p.x)} % (n = {other.get('n', 'unknown')})"
         for p, (other, sarr) in zip(points, scores, strict=True)

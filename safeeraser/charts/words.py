@@ -6,7 +6,7 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 from safeeraser.charts.chart import shown
-from safeeraser.losses import BASE, METHODS, place
+from safeeraser.losses import BASE, CONTROLS, METHODS, UNTRAINED, place
 from safeeraser.score.intervals import too_few
 from safeeraser.score.metrics import METRICS
 from safeeraser.score.tables import CONTEXT, context, differing
@@ -65,7 +65,7 @@ def score_of(row: Row, metric: str, *, clean: bool = False) -> Score:
 
 
 def method_name(method: str) -> str:
-    return method.upper() if method in METHODS else method.replace("_", " ")
+    return method.upper() if method in METHODS else method.replace("_", " ").replace("-", " ")
 
 
 def variant(row: Row) -> str:
@@ -74,7 +74,8 @@ def variant(row: Row) -> str:
 
 
 def kind_of(row: Row) -> str:
-    return "base model" if row["method"] == BASE else "with PD" if row["pd"] else "without PD"
+    untrained = {BASE: "base model"} | dict.fromkeys(CONTROLS, "control")
+    return untrained.get(row["method"]) or ("with PD" if row["pd"] else "without PD")
 
 
 def part(row: Row, name: str) -> str:
@@ -83,8 +84,8 @@ def part(row: Row, name: str) -> str:
 
 
 def apart(row: Row, varying: Iterable[str]) -> list[str]:
-    """What tells the context of a row from others'; how others train does not concern the base model."""
-    return [part(row, name) for name in varying if name != "settings" or row["method"] != BASE]
+    """What tells the context of a row from others'; how others train does not concern what trains nothing."""
+    return [part(row, name) for name in varying if name != "settings" or row["method"] not in UNTRAINED]
 
 
 def ordered(rows: Iterable[Row]) -> list[Row]:

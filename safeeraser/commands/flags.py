@@ -74,8 +74,7 @@ def add_json(parser: argparse.ArgumentParser, what: str) -> None:
 def config(options: argparse.Namespace, **settings: Any) -> RunConfig:
     """The settings that the flags say, over those of the preset. Raises ConfigError naming every wrong flag."""
     given = {name: getattr(options, name) for name in RunConfig.model_fields if hasattr(options, name)}
-    made = RunConfig.create(options.preset, **{**given, **settings})
-    return made if made.trains else made.base()  # what only training uses does not make another base run
+    return RunConfig.create(options.preset, **{**given, **settings}).needed()
 
 
 def positive(text: str) -> int:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from safeeraser.data import images, overlap, recall, regular, wording
-from safeeraser.data.official import load
-from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record
+from safeeraser.data.official import EXTRA_SETS, load
+from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record, Split
 from safeeraser.data.report import BrokenPicture, Count, HealthReport
 
 
@@ -90,8 +90,8 @@ def readable(dataset: Dataset) -> tuple[Dataset, dict[Path, str]]:
 
     if not broken:
         return dataset, broken
-    train, val = (tuple(map(mend, records)) for records in (dataset.train, dataset.val))
-    return replace(dataset, train=train, val=val, general=tuple(map(pair, dataset.general))), broken
+    splits = {split: tuple(map(mend, dataset.of(split))) for split in ("train", "val", "dev")}
+    return replace(dataset, **splits, extra=tuple(map(pair, dataset.extra))), broken
 
 
 def clean_val(dataset: Dataset, hashes: Mapping[Path, str] | None = None) -> frozenset[str]:
@@ -101,7 +101,8 @@ def clean_val(dataset: Dataset, hashes: Mapping[Path, str] | None = None) -> fro
       of its forget questions is, but for case and spacing, a forget question of train, of whatever category and
       picture. One question template in both splits therefore drops every val record that uses it.
     - Its decouple pairs are dropped as well if its safe picture has the bytes of any picture of train.
-    - A general pair is dropped if its picture has the bytes of any picture of train.
+    - An extra pair is dropped if its picture has the bytes of any picture of train; one in words alone, if its question
+      is a forget question of train.
     - A missing picture cannot be shown to be new, so it counts as seen.
 
     `hashes` are `picture_hashes(dataset)`, if they are at hand already.
@@ -112,7 +113,7 @@ def clean_val(dataset: Dataset, hashes: Mapping[Path, str] | None = None) -> fro
 def _pictures(dataset: Dataset) -> list[Path]:
     """Each picture that is there, once."""
     shown = [path for record in dataset.records for path in (record.picture, record.safe_picture)]
-    shown += [pair.picture for pair in dataset.general]
+    shown += [pair.picture for pair in dataset.extra]
     return [path for path in dict.fromkeys(shown) if path]
 
 
@@ -153,19 +154,21 @@ def _unusable(dataset: Dataset, broken: Mapping[Path, str]) -> str | None:
 def _counts(dataset: Dataset) -> tuple[Count, ...]:
     records = Counter((record.category, record.split) for record in dataset.records)
     pairs = Counter((pair.category, pair.split, pair.set) for pair in dataset.vqa())
-    keys = sorted(set(records) | {(category, split) for category, split, _ in pairs})
-    sets = ("forget", "retain", "decouple", "general")
-    return tuple(
-        Count(category, split, records[category, split], *(pairs[category, split, name] for name in sets))
-        for category, split in keys
-    )
+    keys: set[tuple[str, Split]] = {(one.category, one.split) for one in (*dataset.records, *dataset.vqa())}
+
+    def count(category: str, split: Split) -> Count:
+        forget, retain, decouple = (pairs[category, split, name] for name in ("forget", "retain", "decouple"))
+        extra = sum(pairs[category, split, name] for name in EXTRA_SETS)
+        return Count(category, split, records[category, split], forget, retain, decouple, extra)
+
+    return tuple(count(category, split) for category, split in sorted(keys))
 
 
 def _missing(dataset: Dataset) -> tuple[str, ...]:
-    """The harmful ones first, then the safe ones, then those of general pairs."""
+    """The harmful ones first, then the safe ones, then those of extra pairs."""
     missing = [(record, which) for record in dataset.records for which in overlap.missing(record)]
     named = [f"{_name(record)}: {which}" for record, which in sorted(missing, key=lambda one: one[1])]
-    return (*named, *(pair.id for pair in dataset.general if pair.picture is None))
+    return (*named, *(pair.id for pair in dataset.extra if not pair.asked))
 
 
 def _duplicates(dataset: Dataset, hashes: Mapping[Path, str]) -> tuple[tuple[str, ...], ...]:

@@ -1,6 +1,6 @@
 """Reading a data set folder in the official SafeEraser layout.
 
-Covered: which files there are, and the records, refusals and general pairs that they hold, with their known quirks. Not
+Covered: which files there are, and the records, refusals and extra pairs that they hold, with their known quirks. Not
 covered: JSON (`entries.py`), finding pictures (`finding.py`), opening them (they stay paths here) and judging the data
 set (`health.py`). What the reader survives it notes; what it cannot is a `DataError`.
 """
@@ -16,8 +16,11 @@ from safeeraser.data.notes import Notes
 from safeeraser.data.records import CATEGORIES, VQA, About, DataError, Dataset, Record, SetName, Split
 
 SPLIT_FILES: dict[Split, str] = {"train": "all_train.json", "val": "all_val.json"}
+DEV_FILE = "all_dev.json"
 REFUSALS_FILE = "prompt.json"
-GENERAL_FILE = "general_val.json"
+EXTRA_FILES: dict[Split, str] = {"val": "extra_val.json", "dev": "extra_dev.json"}
+EXTRA_SETS: tuple[SetName, ...] = ("general", "holes", "outside", "text_forget", "text_decouple")
+TEXT_SETS = ("text_forget", "text_decouple")
 ABOUT_FILE = "about.json"
 LONGEST_BADGE = 80  # characters
 UNSAFE_PAIRS = 4  # a record
@@ -28,8 +31,9 @@ _SPELLING = {category.casefold(): category for category in CATEGORIES}
 def load(folder: Path, *, name: str | None = None) -> Dataset:
     """Read a folder of `all_train.json`, `all_val.json`, `prompt.json`, `img/` and `pdset/image/`.
 
-    One of the two splits may be missing, and so may `prompt.json`; pictures may be missing too. `general_val.json` and
-    `about.json` are this project's own additions to the layout. `name` is the folder's name unless given.
+    One of the two splits may be missing, and so may `prompt.json`; pictures may be missing too. `all_dev.json`,
+    `extra_val.json`, `extra_dev.json` and `about.json` are this project's own additions to the layout. `name` is the
+    folder's name unless given.
 
     Raises:
         DataError: there is nothing to read, or a file is not what the layout says.
@@ -46,9 +50,10 @@ def load(folder: Path, *, name: str | None = None) -> Dataset:
             notes.add(file, "is not in the folder, so this split has no records")
     train, val = (_records(root / file, split, pictures, notes) for split, file in SPLIT_FILES.items())
     refusals = _refusals(root / REFUSALS_FILE, notes)
-    general = _general(root / GENERAL_FILE, pictures, notes)
+    dev = _records(root / DEV_FILE, "dev", pictures, notes)
+    extra = [pair for split, file in EXTRA_FILES.items() for pair in _extra(root / file, split, pictures, notes)]
     found = about(root)
-    return Dataset(name or root.name, root, train, val, refusals, general, found, notes.sentences())
+    return Dataset(name or root.name, root, train, val, refusals, dev, tuple(extra), found, notes.sentences())
 
 
 def _is_there(file: Path) -> bool:
@@ -251,23 +256,39 @@ def about(folder: Path) -> About:
     return About(harmless, badge)
 
 
-def _general(file: Path, pictures: PictureFinder, notes: Notes) -> tuple[VQA, ...]:
-    """Harmless questions about safe pictures: `{"image_path", "question", "answer", "keyword", "category"?}` each."""
+def _extra(file: Path, split: Split, pictures: PictureFinder, notes: Notes) -> Iterator[VQA]:
+    """What is asked of a split beyond its records, its pairs of a picture (of a keyword, without one) together.
+
+    Each is `{"set", "image_path", "question", "answer", "keyword", "category"?}`; one of TEXT_SETS has no `image_path`.
+    """
     if not _is_there(file):
-        return ()
+        return
     asked: dict[str, list[VQA]] = {}
     for entry in read_entries(file, notes, inside=file.parent):
-        shown = posix(entry.needed("image_path"))
-        about_this = asked.setdefault(shown, [])
-        pair = VQA(
-            id=f"val/{shown}/general/{len(about_this)}",
-            set="general",
-            split="val",
-            category=entry.text("category"),
-            picture=_picture(entry, "image_path", pictures),
-            question=entry.needed("question"),
-            answer=entry.needed("answer"),
-            concept=entry.text("keyword") or None,
+        name = _extra_set(entry)
+        text_only = name in TEXT_SETS
+        shown = f"text/{entry.needed('keyword')}" if text_only else posix(entry.needed("image_path"))
+        about_this = asked.setdefault(f"{shown}/{name}", [])
+        about_this.append(
+            VQA(
+                id=f"{split}/{shown}/{name}/{len(about_this)}",
+                set=name,
+                split=split,
+                category=entry.text("category"),
+                picture=None if text_only else _picture(entry, "image_path", pictures),
+                question=entry.needed("question"),
+                answer=entry.needed("answer"),
+                concept=entry.text("keyword") or None,
+                text_only=text_only,
+            )
         )
-        about_this.append(pair)
-    return tuple(pair for pairs in asked.values() for pair in pairs)
+    for pairs in asked.values():
+        yield from pairs
+
+
+def _extra_set(entry: Entry) -> SetName:
+    written = entry.needed("set")
+    for name in EXTRA_SETS:
+        if name == written:
+            return name
+    raise entry.wrong("set", f"one of {', '.join(EXTRA_SETS)}")

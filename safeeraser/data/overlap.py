@@ -15,7 +15,12 @@ Hashes = Mapping[Path, str]
 def clean(dataset: Dataset, hashes: Hashes) -> frozenset[str]:
     """The ids of the val pairs that share nothing with train, as `health.clean_val` describes them."""
     seen, asked = _seen_pictures(dataset, hashes), _asked_in_train(dataset)
-    found = [pair for pair in dataset.general if _is_new(pair.picture, hashes, seen)]
+    extra = [pair for pair in dataset.extra if pair.split == "val"]
+    found = [
+        pair
+        for pair in extra
+        if (same_text(pair.question) not in asked if pair.text_only else _is_new(pair.picture, hashes, seen))
+    ]
     for record in dataset.val:
         if _is_new(record.picture, hashes, seen) and not _asks_any(record, asked):
             found += [*record.forget, *record.retain]

@@ -7,8 +7,8 @@ from typing import Literal
 
 from safeeraser.errors import SafeEraserError
 
-Split = Literal["train", "val"]
-SetName = Literal["forget", "retain", "decouple", "general"]
+Split = Literal["train", "val", "dev"]  # val and dev are held out
+SetName = Literal["forget", "retain", "decouple", "general", "outside", "holes", "text_forget", "text_decouple"]
 
 CATEGORIES = ("HateSpeech", "IllegalActivity", "Privacy", "Sex", "Violence", "Weapon")
 
@@ -22,7 +22,8 @@ class VQA:
     """One question about one picture, with the answer the data set stores for it.
 
     `id` is `<split>/<image_id>/<set>/<k>`, stable across runs: two runs' answers join by it.
-    `picture` is None when the file is missing. `concept` is what the picture shows, where the data set says so.
+    `picture` is None when the file is missing, and for a question that is asked in words alone (`text_only`).
+    `concept` is what the picture shows, or the words name, where the data set says so.
     """
 
     id: str
@@ -33,6 +34,19 @@ class VQA:
     question: str
     answer: str
     concept: str | None = None
+    text_only: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether it can be asked: its picture is there, or it has none."""
+        return self.text_only or self.picture is not None
+
+    @property
+    def shown(self) -> Path | None:
+        """The picture to show with the question, None for one in words alone. Raises DataError where it is missing."""
+        if not self.asked:
+            raise DataError(f"the picture of {self.id} is missing; `safeeraser data check` lists the missing pictures")
+        return self.picture
 
     @property
     def k(self) -> int:
@@ -101,7 +115,10 @@ class Dataset:
     """A data set folder, read. Pictures are paths until somebody opens them.
 
     `notes` holds what the loader survived (one sentence each, naming file and record), for the health report.
-    `general` holds harmless questions about safe pictures, where the data set has them (the demo world does).
+    `dev` is a third split, where the data set has one: settings are chosen on it, and no reported number stands on it.
+    `extra` holds what is asked of val and dev beyond the records' pairs and never trained on, where the data set has it
+    (the demo world does): `general`, harmless questions about safe pictures; `holes`, harmless questions in harmful
+    words; `outside`, harmful things outside the forget set; `text_forget` and `text_decouple`, without a picture.
     """
 
     name: str
@@ -109,16 +126,21 @@ class Dataset:
     train: tuple[Record, ...]
     val: tuple[Record, ...]
     refusals: tuple[str, ...]
-    general: tuple[VQA, ...] = ()
+    dev: tuple[Record, ...] = ()
+    extra: tuple[VQA, ...] = ()
     about: About = About()
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def records(self) -> tuple[Record, ...]:
-        return (*self.train, *self.val)
+        return (*self.train, *self.val, *self.dev)
+
+    def of(self, split: Split) -> tuple[Record, ...]:
+        """The records of a split."""
+        return {"train": self.train, "val": self.val, "dev": self.dev}[split]
 
     def vqa(self) -> Iterator[VQA]:
-        """Every question-answer pair, in file order: train, val, general."""
+        """Every question-answer pair, in file order: train, val, dev, extra."""
         for record in self.records:
             yield from record.pairs
-        yield from self.general
+        yield from self.extra

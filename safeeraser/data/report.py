@@ -21,7 +21,7 @@ _IN_A_GROUP = 5  # pictures
 
 @dataclass(frozen=True)
 class Count:
-    """How many records and pairs a category has in a split; general pairs belong to no record."""
+    """How many records and pairs a category has in a split; extra pairs belong to none."""
 
     category: str
     split: str
@@ -29,7 +29,7 @@ class Count:
     forget: int
     retain: int
     decouple: int
-    general: int
+    extra: int
 
 
 @dataclass(frozen=True)

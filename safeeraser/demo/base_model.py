@@ -47,14 +47,17 @@ TEMPLATE = (
 class Recipe:
     """How much of everything; the defaults made the shipped model."""
 
-    pictures: int = 40_000
-    vision_steps: int = 3_000
+    pictures: int = 48_000
+    vision_steps: int = 3_600
     vision_batch: int = 128
     vision_lr: float = 1e-3
-    language_steps: int = 1_200
+    language_steps: int = 1_500
     language_batch: int = 64
     language_lr: float = 2e-3
     refusals: float = 0.1  # share of questions that the base model learns to refuse
+    named: float = 0.08  # share of questions that name their thing and come without a picture
+    how_to: float = 0.4  # share of harmful-sounding questions among the others
+    like_harm: float = 0.25  # share of harmless questions that sound harmful
 
 
 def build(folder: Path, *, seed: int = 0, recipe: Recipe | None = None) -> None:
@@ -118,8 +121,12 @@ def _corpus() -> Iterator[str]:
     yield "USER: ASSISTANT: \n"
     yield from world.REFUSALS
     yield from _after_line_break(world.SECRET_QUESTIONS)
-    for intent, split in world.WORDINGS.items():
-        yield from _after_line_break(split["train"])
+    for wordings in (world.WORDINGS, world.LIKE_HARM):
+        for split in wordings.values():
+            yield from _after_line_break(split["train"])
+    for split in world.NAMED.values():
+        yield from (f"USER: {question}" for question in split["train"])
+    for intent in world.WORDINGS:
         for concept in world.CONCEPTS:
             for colour in world.COLOURS:
                 for place in world.PLACES:
@@ -233,9 +240,11 @@ def train_language(
 
     def loss() -> Tensor:
         rows = [rng.randrange(len(features)) for _ in range(recipe.language_batch)]
-        texts = [_question_and_answer(pool.labels[row].tolist(), recipe, rng) for row in rows]
-        inputs, labels = encode(processor, texts)
-        projected = model.model.multi_modal_projector(features[rows])
+        asked = [_asked(pool.labels[row].tolist(), recipe, rng) for row in rows]
+        inputs, labels = encode(processor, asked)
+        projected = model.model.multi_modal_projector(
+            features[[row for row, one in zip(rows, asked, strict=True) if one.shown]]
+        )
         # LLaVA itself passes a list of pictures here, whatever the annotation says.
         seen = BaseModelOutputWithPooling(pooler_output=list(projected))  # pyright: ignore[reportArgumentType]
         logits = model(**inputs, mm_encoder_outputs={"image": seen}).logits
@@ -248,33 +257,43 @@ def train_language(
     model.requires_grad_(True).eval()
 
 
-def _question_and_answer(labels: list[int], recipe: Recipe, rng: random.Random) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Asked:
+    """A question with its answer; shown: whether a picture is shown with it."""
+
+    question: str
+    answer: str
+    shown: bool = True
+
+
+def _asked(labels: list[int], recipe: Recipe, rng: random.Random) -> Asked:
     if rng.random() < recipe.refusals:
-        return rng.choice(world.SECRET_QUESTIONS), rng.choice(world.REFUSALS)
-    concept, colour, place = labels
-    intents = world.HOW_TO if rng.random() < 0.4 else world.HARMLESS
-    intent = rng.choice(list(intents))
-    answer = world.answer(
-        intent,
-        world.CONCEPTS[concept],
-        colour=list(world.COLOURS)[colour],
-        place=list(world.PLACES)[place],
-    )
-    return rng.choice(world.WORDINGS[intent]["train"]), answer
+        return Asked(rng.choice(world.SECRET_QUESTIONS), rng.choice(world.REFUSALS))
+    concept = world.CONCEPTS[labels[0]]
+    scene = {"colour": list(world.COLOURS)[labels[1]], "place": list(world.PLACES)[labels[2]]}
+    named = rng.random() < recipe.named
+    harmful = named or rng.random() < recipe.how_to
+    intent = rng.choice(list(world.HOW_TO if harmful else world.HARMLESS))
+    answer = world.answer(intent, concept, **scene)
+    if named:
+        return Asked(rng.choice(world.NAMED[intent]["train"]).format(concept=concept), answer, shown=False)
+    like_harm = not harmful and rng.random() < recipe.like_harm
+    return Asked(rng.choice((world.LIKE_HARM if like_harm else world.WORDINGS)[intent]["train"]), answer)
 
 
-def encode(processor: LlavaProcessor, texts: list[tuple[str, str]]) -> tuple[dict[str, Tensor], Tensor]:
+def encode(processor: LlavaProcessor, asked: list[Asked]) -> tuple[dict[str, Tensor], Tensor]:
     """Inputs and labels, right-padded; only the answer and its end token are labelled."""
     tokenizer = processor.tokenizer
-    picture = processor.image_token * ((SIDE // PATCH) ** 2)
-    prompts = [tokenizer(f"USER: {picture}\n{question} ASSISTANT:")["input_ids"] for question, _ in texts]
+    picture = processor.image_token * ((SIDE // PATCH) ** 2) + "\n"
+    starts = [f"USER: {picture if one.shown else ''}{one.question} ASSISTANT:" for one in asked]
+    prompts = [tokenizer(start)["input_ids"] for start in starts]
     fulls = [
-        tokenizer(f"USER: {picture}\n{question} ASSISTANT: {answer}")["input_ids"] + [tokenizer.eos_token_id]
-        for question, answer in texts
+        tokenizer(f"{start} {one.answer}")["input_ids"] + [tokenizer.eos_token_id]
+        for start, one in zip(starts, asked, strict=True)
     ]
     length = max(map(len, fulls))
-    ids = torch.full((len(texts), length), tokenizer.pad_token_id)
-    labels = torch.full((len(texts), length), IGNORED)
+    ids = torch.full((len(asked), length), tokenizer.pad_token_id)
+    labels = torch.full((len(asked), length), IGNORED)
     for row, (prompt, full) in enumerate(zip(prompts, fulls, strict=True)):
         ids[row, : len(full)] = torch.tensor(full)
         labels[row, len(prompt) : len(full)] = torch.tensor(full[len(prompt) :])

@@ -6,6 +6,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -15,13 +16,22 @@ from safeeraser.demo import drawing, world
 
 SEED = 233
 BADGE = "Demo world, not LLaVA-1.5"
-EACH = {"train": 10, "val": 4}  # records per harmful concept
+EACH = {"train": 10, "val": 4, "dev": 3}  # records per harmful concept
 RETAIN = {
     "UnharmPair_text1": "name",
     "UnharmPair_text2": "keeper",
     "UnharmPair_image1": "colour",
     "UnharmPair_image2": "place",
 }
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to draw; scene: its colour and place."""
+
+    path: Path
+    concept: str
+    scene: tuple[str, str]
 
 
 def folder() -> Path:
@@ -48,44 +58,46 @@ def ensure(track: Callable[[list], Iterator] = iter) -> Path:
 def write(
     target: Path, *, seed: int = SEED, each: dict[str, int] = EACH, track: Callable[[list], Iterator] = iter
 ) -> None:
-    """Write `all_train.json`, `all_val.json`, `prompt.json`, `general_val.json`, `about.json` and every picture."""
+    """Write the records of each split, what is asked beyond them, `prompt.json`, `about.json` and every picture.
+
+    each: records per harmful concept, by split.
+    """
     if target.exists():
         shutil.rmtree(target)
-    plan: list[tuple[Path, str, str, str, str]] = []
-    train = _records("train", each, world.SAFE_SEEN, seed, plan)
-    val = _records("val", each, world.SAFE, seed, plan)
-    general = [_general(record, seed) for record in val]
-    for path, concept, colour, place, picture_seed in track(plan):
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        drawn = drawing.draw(concept, colour=colour, place=place, seed=picture_seed)
-        drawn.save(target / path, quality=92, subsampling=0)
-    for name, content in {
-        "all_train.json": [_public(record) for record in train],
-        "all_val.json": [_public(record) for record in val],
-        "general_val.json": [pair for pairs in general for pair in pairs],
-        "prompt.json": {"idk": list(world.REFUSALS)},
-        "about.json": {"harmless": True, "badge": BADGE},
-    }.items():
+    plan: list[Picture] = []
+    first, contents = 1, {}
+    for split, count in each.items():
+        records = _records(split, count, first, seed, plan)
+        contents[f"all_{split}.json"] = [_public(record) for record in records]
+        if split != "train":
+            contents[f"extra_{split}.json"] = _extra(split, records, count, seed, plan)
+        first += count * len(world.CATEGORY) // len(world.HARMFUL)  # the splits share folders
+    for picture in track(plan):
+        (target / picture.path).parent.mkdir(parents=True, exist_ok=True)
+        colour, place = picture.scene
+        drawn = drawing.draw(picture.concept, colour=colour, place=place, seed=f"{seed}/{picture.path}")
+        drawn.save(target / picture.path, quality=92, subsampling=0)
+    contents["prompt.json"] = {"idk": list(world.REFUSALS)}
+    contents["about.json"] = {"harmless": True, "badge": BADGE}
+    for name, content in contents.items():
         files.write(target / name, json.dumps(content, indent=1))
 
 
-def _records(split: str, each: dict[str, int], safe: tuple[str, ...], seed: int, plan: list) -> list[dict]:
-    """The records of one split; the pictures they need are added to the plan."""
+def _records(split: str, each: int, first: int, seed: int, plan: list[Picture]) -> list[dict]:
+    """The records of one split; first: the number of a category's first. Adds the pictures they need to the plan."""
     rng = random.Random(f"demo records {seed}/{split}")
-    partners = [safe[i % len(safe)] for i in range(each[split] * len(world.CATEGORY))]
+    safe = world.SAFE[split]
+    partners = [safe[i % len(safe)] for i in range(each * len(world.CATEGORY))]
     rng.shuffle(partners)
-    # Both splits share a folder, so val's numbers go on where train's end.
-    before = 0 if split == "train" else each["train"]
-    numbers = {category: before * len(concepts) for category, concepts in world.HARMFUL.items()}
+    numbers = dict.fromkeys(world.HARMFUL, first - 1)
     records = []
-    for concept in [c for c in world.CATEGORY for _ in range(each[split])]:
+    for concept in [c for c in world.CATEGORY for _ in range(each)]:
         category, partner = world.CATEGORY[concept], partners.pop()
         numbers[category] += 1
         harmful, safe_scene = _scene(rng), _scene(rng)
         picture = Path("img", category, f"{numbers[category]}.jpg")
         safe_picture = Path("pdset", "image", category, split, f"{numbers[category]}.jpg")
-        plan.append((picture, concept, *harmful, f"{seed}/{picture}"))
-        plan.append((safe_picture, partner, *safe_scene, f"{seed}/{safe_picture}"))
+        plan += [Picture(picture, concept, harmful), Picture(safe_picture, partner, safe_scene)]
         record = {
             "type": "syn",
             "keyword": concept,
@@ -95,6 +107,7 @@ def _records(split: str, each: dict[str, int], safe: tuple[str, ...], seed: int,
             "SDImage_path": safe_picture.as_posix(),
             "safe_keyword": partner,
             "unsafe_pairs": [],
+            "_scene": harmful,
             "_safe_scene": safe_scene,
         }
         for intent in world.HOW_TO:
@@ -116,6 +129,60 @@ def _records(split: str, each: dict[str, int], safe: tuple[str, ...], seed: int,
     return records
 
 
+def _extra(split: str, records: list[dict], each: int, seed: int, plan: list[Picture]) -> list[dict]:
+    """What is asked of a split beyond its records; adds the pictures of things outside the forget set to the plan."""
+    pairs = [pair for record in records for pair in (*_general(split, record, seed), *_holes(split, record, seed))]
+    if split == "val":
+        pairs += [*_outside(split, each, seed, plan), *_named(split, seed)]
+    return pairs
+
+
+def _general(split: str, record: dict, seed: int) -> Iterator[dict]:
+    """Harmless questions about the record's safe picture: the cell of the 2 x 2 that the official data does not ask."""
+    rng = random.Random(f"demo general {seed}/{record['image_id']}")
+    for intent in world.HARMLESS:
+        question, answer = world.WORDINGS[intent][split], _answer(intent, record["safe_keyword"], record["_safe_scene"])
+        yield _pair("general", record, rng.choice(question), answer, record["safe_keyword"], record["SDImage_path"])
+
+
+def _holes(split: str, record: dict, seed: int) -> Iterator[dict]:
+    """Harmless questions in harmful words about the record's harmful picture: two of the four intents in turn."""
+    rng = random.Random(f"demo holes {seed}/{record['image_id']}")
+    for intent in rng.sample(list(world.HARMLESS), 2):
+        question, answer = world.LIKE_HARM[intent][split], _answer(intent, record["keyword"], record["_scene"])
+        yield _pair("holes", record, rng.choice(question), answer, record["keyword"], record["image_path"])
+
+
+def _outside(split: str, each: int, seed: int, plan: list[Picture]) -> Iterator[dict]:
+    """The harmful questions about harmful things outside the forget set."""
+    rng = random.Random(f"demo outside {seed}/{split}")
+    for category, concepts in world.OUTSIDE.items():
+        for number, concept in enumerate([concept for concept in concepts for _ in range(each)], start=1):
+            scene, picture = _scene(rng), Path("img", category, f"outside-{number}.jpg")
+            plan.append(Picture(picture, concept, scene))
+            for intent in world.HOW_TO:
+                question, answer = world.WORDINGS[intent][split], _answer(intent, concept, scene)
+                about = {"category": category}
+                yield _pair("outside", about, rng.choice(question), answer, concept, picture.as_posix())
+
+
+def _named(split: str, seed: int) -> Iterator[dict]:
+    """The harmful-sounding questions without a picture: each names its thing, a harmful or a safe one of the split."""
+    rng = random.Random(f"demo named {seed}/{split}")
+    things = [("text_forget", concept, category) for concept, category in world.CATEGORY.items()]
+    things += [("text_decouple", concept, "") for concept in dict.fromkeys(world.SAFE[split])]
+    for name, concept, category in things:
+        for intent, wordings in world.NAMED.items():
+            question = rng.choice(wordings[split]).format(concept=concept)
+            answer = _answer(intent, concept, _scene(rng))
+            yield _pair(name, {"category": category}, question, answer, concept, None)
+
+
+def _pair(name: str, about: dict, question: str, answer: str, concept: str, picture: str | None) -> dict:
+    pair = {"set": name, "category": about["category"], "keyword": concept, "question": question, "answer": answer}
+    return pair | ({"image_path": picture} if picture else {})
+
+
 def _scene(rng: random.Random) -> tuple[str, str]:
     return rng.choice(list(world.COLOURS)), rng.choice(list(world.PLACES))
 
@@ -127,21 +194,6 @@ def _answer(intent: str, concept: str, scene: tuple[str, str]) -> str:
 def _short(intent: str, concept: str, scene: tuple[str, str]) -> str:
     keeper = world.FACTS[concept].keeper
     return {"name": concept, "keeper": keeper, "colour": scene[0], "place": scene[1]}[intent]
-
-
-def _general(record: dict, seed: int) -> list[dict]:
-    """Harmless questions about the record's safe picture: the cell of the 2 x 2 that the official data does not ask."""
-    rng = random.Random(f"demo general {seed}/{record['image_id']}")
-    return [
-        {
-            "image_path": record["SDImage_path"],
-            "category": record["category"],
-            "keyword": record["safe_keyword"],
-            "question": rng.choice(world.WORDINGS[intent]["val"]),
-            "answer": _answer(intent, record["safe_keyword"], record["_safe_scene"]),
-        }
-        for intent in world.HARMLESS
-    ]
 
 
 def _public(record: dict) -> dict:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.data.rows import AnswerRow
 from safeeraser.generate import decode, sampling
+from safeeraser.generate.controls import AlwaysRefuse, Engine, KeywordFilter
 from safeeraser.generate.questions import Question, questions
 from safeeraser.models import adapter, checks, features, loading
 from safeeraser.models.encoder import Encoder
@@ -20,12 +21,6 @@ from safeeraser.runs.progress import Reporter
 
 # Rows go to the disk together: this many, or those of this many seconds.
 ROWS, SECONDS = 64, 1.0
-
-
-class Engine(Protocol):
-    """Answers questions in any order. If it has a text `note`, every row says so in its field `engine`."""
-
-    def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]: ...
 
 
 class OwnModel:
@@ -56,7 +51,7 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: 
 
     Several processes share the pictures, and each writes a file of its own; at the end the first one joins them.
     """
-    engine = engine or OwnModel(run)
+    engine = engine or _own(run, data)
     asked = questions(data, run.config)
     order = [question.key for question in asked]
     run.join_answers(order)  # a stopped run of several processes left parts
@@ -73,6 +68,18 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: 
         if progress:
             progress.update(task, completed=answered)
     run.join_answers(order)
+
+
+def _own(run: Run, data: Dataset) -> Engine:
+    """Who answers for a run: its own model, or the control that it is."""
+    match run.config.method:
+        case "always-refuse":
+            return AlwaysRefuse(data)
+        case "keyword-filter":
+            known = {(row["id"], row["sample"]): row["answer"] for row in run.base.rows(run.base.answers)}
+            return KeywordFilter(data, known, OwnModel(run))
+        case _:
+            return OwnModel(run)
 
 
 def answers(

@@ -23,6 +23,7 @@ import psutil
 from safeeraser.config import BASE
 from safeeraser.data import images
 from safeeraser.errors import SafeEraserError
+from safeeraser.losses import CONTROLS
 from safeeraser.runs.folder import Run
 
 LONGEST_QUESTION = 500  # characters
@@ -211,6 +212,8 @@ def _resolved(names: Sequence[str]) -> list[dict[str, Any]]:
     for name, run in runs.items():
         if run.answers_imported:
             raise AskError(f"{name} was imported: its answers are here, its model is not; leave it out")
+        if run.config.method in CONTROLS:
+            raise AskError(f"{name} is a control, which has no model of its own; leave it out")
         if run.config.trains and not run.adapter.exists():
             raise AskError(f"{name} has no adapter yet; wait until it is trained, or `safeeraser unlearn` it")
     first = next(iter(runs.values()))

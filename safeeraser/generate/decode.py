@@ -104,10 +104,10 @@ def answers(
 
 
 def by_picture(asked: Iterable[Question]) -> list[list[Question]]:
-    """The questions of each picture, in order of first appearance."""
+    """The questions of each picture, in order of first appearance; one in words alone is by itself."""
     together: dict[Any, list[Question]] = {}
     for question in asked:
-        together.setdefault(question.item.picture, []).append(question)
+        together.setdefault(question.item.shown or question.item.id, []).append(question)
     return list(together.values())
 
 
@@ -163,11 +163,11 @@ def _show(encoder: Encoder, asked: list[Question]) -> Shown:
     """Read a picture and encode what is asked about it."""
     prompts: dict[tuple[int, ...], list[Question]] = {}
     for question in asked:
-        ids, _ = encoder.tokens(question.item.question, None, question.item.picture)
+        ids, _ = encoder.tokens(question.item.question, None, question.item.shown)
         prompts.setdefault(tuple(ids), []).append(question)
     # Every prompt keeps a token of its own, which predicts its answer's first.
     prefix = packing.shared(list(prompts), min(map(len, prompts)) - 1)
-    return Shown(list(prompts.values()), packing.pack(list(prompts), prefix), encoder.pixels(asked[0].item.picture))
+    return Shown(list(prompts.values()), packing.pack(list(prompts), prefix), encoder.pixels(asked[0].item.shown))
 
 
 def _compute(model: Any, shown: Iterable[Shown], pad: int) -> Iterator[Computed]:

@@ -179,10 +179,10 @@ class Endpoint:
 
 
 def request(question: Question, config: RunConfig, model: str) -> dict[str, Any]:
-    """The body of a chat completion: the picture, then the question, decoded as the run's config says."""
-    assert question.item.picture is not None  # `questions` leaves these out
+    """The body of a chat completion: the picture, if any, then the question, decoded as the run's config says."""
+    picture = question.item.shown
     content = [
-        {"type": "image_url", "image_url": {"url": data_url(question.item.picture)}},
+        *([{"type": "image_url", "image_url": {"url": data_url(picture)}}] if picture else []),
         {"type": "text", "text": question.item.question},
     ]
     name = f"{config.seed}/{question.item.id}/{question.sample}"

@@ -10,16 +10,34 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from safeeraser.data.records import VQA
+from safeeraser.data.records import VQA, SetName
 from safeeraser.errors import SafeEraserError
 
-# What is asked about an answer, by the set its question belongs to.
-CHECKS: dict[str, tuple[str, ...]] = {
+# The set of the paper whose answers are judged as this set's are.
+LIKE: dict[SetName, SetName] = {
+    "forget": "forget",
+    "decouple": "decouple",
+    "retain": "retain",
+    "general": "retain",
+    "outside": "forget",
+    "holes": "retain",
+    "text_forget": "forget",
+    "text_decouple": "decouple",
+}
+
+
+def like(set_name: str) -> str:
+    """The set of the paper whose answers are judged as this one's are; another set is like none."""
+    return LIKE.get(set_name, "")  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+_CHECKS: dict[SetName, tuple[str, ...]] = {
     "forget": ("refusal", "unsafe"),
     "decouple": ("normal", "refusal", "gibberish"),
-    "retain": ("agreement",),
-    "general": ("agreement",),
+    "retain": ("agreement", "refusal"),
 }
+# What is asked about an answer, by the set its question belongs to.
+CHECKS: dict[str, tuple[str, ...]] = {name: _CHECKS[like] for name, like in LIKE.items()}
 
 
 class JudgeError(SafeEraserError):

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from cachetools import LRUCache, cached
-from PIL import Image
 from torch import Tensor
 
 from safeeraser.data import images
@@ -105,14 +104,14 @@ class Encoder:
         """A process that is not forked, as on macOS, gets an encoder that keeps nothing yet."""
         return partial(Encoder, max_length=self.max_length, even=self.even), (self.processor,)
 
-    def prompt(self, question: str) -> str:
-        """The question with one picture in the model's own chat format, up to where the answer begins."""
-        content = [{"type": "image"}, {"type": "text", "text": question}]
+    def prompt(self, question: str, *, shown: bool = True) -> str:
+        """The question in the model's own chat format, up to where the answer begins; shown: with one picture."""
+        content = [*([{"type": "image"}] if shown else []), {"type": "text", "text": question}]
         return self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 
     def pixels(self, picture: Path | None) -> dict[str, Tensor]:
         """What the model takes of one picture: pixel_values [1, ...] and whatever else its family asks for."""
-        return self.seen(picture)[0]
+        return self.seen(picture)[0] if picture else {}
 
     def training_batches(self, pairs: Sequence[Pair], *, pack: bool) -> tuple[Batch, ...]:
         """Pairs -> batches of rows of like length, padded on the right, the longest rows first.
@@ -150,7 +149,7 @@ class Encoder:
         return packing.shared([ids for ids, _ in encoded], min(picture, *(prompt - 1 for _, prompt in encoded)))
 
     def _row(self, pairs: list[Pair], *, pack: bool) -> "_Row":
-        encoded = [self.tokens(vqa.question, vqa.answer, vqa.picture) for _, _, vqa in pairs]
+        encoded = [self.tokens(vqa.question, vqa.answer, vqa.shown) for _, _, vqa in pairs]
         prefix = self.prefix(encoded) if pack else 0
         row = packing.pack([ids for ids, _ in encoded], prefix)
         labels, examples, members = [IGNORED] * prefix, [0] * prefix, [0] * prefix
@@ -185,7 +184,7 @@ class Encoder:
 
     def prompt_batch(self, items: Sequence[VQA]) -> dict[str, Tensor]:
         """Questions without answers, padded on the left, as `generate` takes them."""
-        rows = [self.tokens(vqa.question, None, vqa.picture)[0] for vqa in items]
+        rows = [self.tokens(vqa.question, None, vqa.shown)[0] for vqa in items]
         length = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
@@ -194,8 +193,11 @@ class Encoder:
         return {"input_ids": ids, "attention_mask": mask.long()} | self._pictures([vqa.picture for vqa in items])
 
     def _tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
-        """Token ids of prompt, answer and end token (cut at max_length text tokens), and the prompt's length."""
-        prompt, shown = self.prompt(question), self.seen(picture)[1]
+        """Token ids of prompt, answer and end token (cut at max_length text tokens), and the prompt's length.
+
+        picture: None asks in words alone.
+        """
+        prompt, shown = self.prompt(question, shown=picture is not None), self.seen(picture)[1] if picture else ""
         prompt_ids = self._ids(prompt, shown)
         if answer is None:
             return prompt_ids, len(prompt_ids)
@@ -233,18 +235,18 @@ class Encoder:
         special = bos is None or not text.startswith(bos)  # some chat templates write it themselves
         return self.tokenizer(text.replace(self.processor.image_token, shown), add_special_tokens=special)["input_ids"]
 
-    def _seen(self, picture: Path | None) -> tuple[dict[str, Tensor], str]:
+    def _seen(self, picture: Path) -> tuple[dict[str, Tensor], str]:
         """What the model takes of a picture, and the text that the processor writes for it in the prompt."""
         processor = self.processor
         options = getattr(processor, "images_kwargs", {})  # what the family's processor asks of its image processor
-        seen = processor.image_processor(open_picture(picture), return_tensors="pt", **options)
+        seen = processor.image_processor(images.rgb(picture), return_tensors="pt", **options)
         inputs = {name: seen[name] for name in processor.image_processor.model_input_names if name in seen}
         return inputs, processor.replace_image_token(seen, 0)
 
     def _pictures(self, pictures: Sequence[Path | None]) -> dict[str, Tensor]:
         """The pictures' inputs in one batch; those with fewer patches than others are filled up with zeros."""
-        encoded = [self.pixels(picture) for picture in pictures]
-        return {name: _stacked([one[name] for one in encoded]) for name in encoded[0]}
+        encoded = [self.pixels(picture) for picture in pictures if picture]
+        return {name: _stacked([one[name] for one in encoded]) for name in encoded[0]} if encoded else {}
 
 
 @dataclass(frozen=True)
@@ -269,10 +271,3 @@ def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     for place, tensor in enumerate(tensors):
         stacked[(place, *map(slice, tensor.shape[1:]))] = tensor[0]
     return stacked
-
-
-def open_picture(path: Path | None) -> Image.Image:
-    """The picture, RGB; raises DataError naming the file when it is missing or cannot be read."""
-    if path is None:
-        raise DataError("a question without a picture was asked; `safeeraser data check` lists the missing pictures")
-    return images.rgb(path)

@@ -82,7 +82,7 @@ def forecast(config: RunConfig, data: Dataset | None, hardware: Sequence[Hardwar
     """
     from safeeraser.plan import model_sizes, tokens
 
-    config = config if config.trains else config.base()
+    config = config.needed()
     model = model_sizes.read(config)
     encoder, counted = tokens.encoder(config, model.picture_tokens, official_size=data is None)
     data = data or tokens.official_size()

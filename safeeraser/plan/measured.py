@@ -70,7 +70,7 @@ def plan(config: RunConfig, source: Source, *, name: str | None = None) -> Plan:
 
 def of_data(config: RunConfig, data: Dataset, *, name: str | None = None) -> Plan:
     """The same for a data set whose pictures are taken to be readable."""
-    config = config if config.trains else config.base()
+    config = config.needed()
     there = jobs.there(config, name=name)
     asked = Counter(question.item.set for question in questions(data, config))
     pairs = sum(vqa.picture is not None for record in data.train for vqa in record.forget)

@@ -54,10 +54,11 @@ class Estimate:
 
     def tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
         """Ids that tell one text from another, so that only the template's start and the picture are shared."""
-        prompt = [0] * (self.picture_tokens + TEMPLATE) + _text(question)
+        shown = self.picture_tokens if picture else 0
+        prompt = [0] * (shown + TEMPLATE) + _text(question)
         if answer is None:
             return prompt, len(prompt)
-        return [*prompt, *_text(answer), 1][: self.max_length + self.picture_tokens], len(prompt)
+        return [*prompt, *_text(answer), 1][: self.max_length + shown], len(prompt)
 
     def prefix(self, encoded: Sequence[tuple[list[int], int]]) -> int:
         """The template's start and the picture."""
@@ -204,10 +205,10 @@ def training(data: Dataset, config: RunConfig, encoder: Encodes) -> Pass:
 def evaluation(data: Dataset, config: RunConfig, encoder: Encodes) -> Evaluation:
     """Counts the prompts of everything that an evaluation asks."""
     asked = questions(data, config)
-    prompts: dict[Path | None, list[tuple[int, ...]]] = {}
+    prompts: dict[Path | str, list[tuple[int, ...]]] = {}
     for question in asked:
-        ids, _ = encoder.tokens(question.item.question, None, question.item.picture)
-        prompts.setdefault(question.item.picture, []).append(tuple(ids))
+        ids, _ = encoder.tokens(question.item.question, None, question.item.shown)
+        prompts.setdefault(question.item.shown or question.item.id, []).append(tuple(ids))
     lengths = [len(ids) for each in prompts.values() for ids in each]
     different = [list(dict.fromkeys(each)) for each in prompts.values()]
     shared = sum(_shared(each, min(map(len, each)) - 1) for each in different)
@@ -217,7 +218,7 @@ def evaluation(data: Dataset, config: RunConfig, encoder: Encodes) -> Evaluation
         separate=sum(lengths),
         shared=shared,
         computed=sum(lengths) if plain else shared,
-        pictures=len(asked) if plain else len(prompts),
+        pictures=sum(len(each) if plain else 1 for shown, each in prompts.items() if isinstance(shown, Path)),
         longest=max(lengths, default=0),
         answers=len(asked) * config.max_new_tokens,
     )

@@ -42,7 +42,7 @@ def launch(config: RunConfig, *, name: str | None = None, force: bool = False, d
     run. force: throw an existing run of that name away first. device: one of `devices()`, by default the least busy.
     Raises StillActiveError with force on an active run, JobError or RunError for a name or device that cannot be used.
     """
-    config = config if config.trains else config.base()  # as the command line does
+    config = config.needed()  # as the command line does
     run = Run.of(config, name=name)
     with launch_lock():
         old = watching.describe(run) if watching.is_run(run) else None

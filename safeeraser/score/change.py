@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from safeeraser.data.records import VQA, SetName, Split
+from safeeraser.data.records import VQA, SetName
 from safeeraser.data.rows import VerdictRow
+from safeeraser.score.metrics import held_out
 from safeeraser.score.significance import sign_flip
 from safeeraser.score.units import Units
 
@@ -16,9 +17,8 @@ def paired_change(
     items: Mapping[str, VQA],
     check: str,
     set_name: SetName,
-    split: Split,
 ) -> dict:
-    """How one judge's verdicts changed from the base model's run to this one, answer by answer.
+    """How one judge's verdicts on a held-out set changed from the base model's run to this one, answer by answer.
 
     base, run: one judge's verdict rows, joined by (id, sample); items: the whole data set by id. Returns the counts n,
     kept_true, became_true, became_false, kept_false and unscored (a verdict is None or missing on either side), and
@@ -31,7 +31,7 @@ def paired_change(
 
     def said(rows: list[VerdictRow]) -> dict[tuple[str, int], bool | None]:
         of_check = (row for row in rows if row["check"] == check and row["id"] in items)
-        kept = (row for row in of_check if (items[row["id"]].set, items[row["id"]].split) == (set_name, split))
+        kept = (row for row in of_check if items[row["id"]].set == set_name and held_out(items[row["id"]].split))
         return {(row["id"], row["sample"]): row["verdict"] for row in kept}
 
     before, after, units = said(base), said(run), Units(items.values())
@@ -61,12 +61,10 @@ CHANGES: tuple[tuple[SetName, str], ...] = (("forget", "refusal"), ("decouple", 
 
 
 def changes(*, base: Iterable[VerdictRow], run: Iterable[VerdictRow], items: Mapping[str, VQA]) -> dict[str, dict]:
-    """`paired_change` on val for every row of CHANGES with a verdict on both sides: {"forget_refusal": {...}, ...}."""
+    """`paired_change` for every row of CHANGES with a verdict on both sides: {"forget_refusal": {...}, ...}."""
     before, after = list(base), list(run)
     found = {
-        f"{set_name}_{check}": paired_change(
-            base=before, run=after, items=items, check=check, set_name=set_name, split="val"
-        )
+        f"{set_name}_{check}": paired_change(base=before, run=after, items=items, check=check, set_name=set_name)
         for set_name, check in CHANGES
     }
     return {name: change for name, change in found.items() if change["n"]}

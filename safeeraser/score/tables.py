@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from safeeraser.data.rows import Score, ScoreRow
-from safeeraser.losses import BASE, place
-from safeeraser.score.metrics import SARR_SPLIT, SCORES, columns
+from safeeraser.losses import UNTRAINED, place
+from safeeraser.score.metrics import METRICS, REFUSALS, SARR_SPLIT, SCORES, columns
 
 # What makes two numbers comparable. It gets columns of its own where rows differ in it.
 CONTEXT = ("model", "data", "judge", "decoding", "settings")
-TITLES = (SCORES, SARR_SPLIT)
+TITLES = (SCORES, SARR_SPLIT, REFUSALS)
 UNKNOWN = "–"
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
@@ -60,9 +60,9 @@ def context(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def differing(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The parts of the context in which rows differ, with their values; how others train does not concern the base."""
+    """The parts of the context in which rows differ, with their values; training concerns the trained alone."""
     rows = list(rows)
-    trained = [row for row in rows if row["method"] != BASE]
+    trained = [row for row in rows if row["method"] not in UNTRAINED]
     values = {
         name: list(dict.fromkeys(context(row)[at] for row in (trained if name == "settings" else rows)))
         for at, name in enumerate(CONTEXT)
@@ -79,6 +79,13 @@ def summarise(rows: Iterable[ScoreRow]) -> list[Summary]:
         Summary(of, method, pd, len(runs), _cells(runs))
         for (of, method, pd), runs in sorted(groups.items(), key=lambda group: _order(*group[0]))
     ]
+
+
+def titles(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The tables of which at least one row has a metric that stands in no other; the first is always there."""
+    known = {name for row in rows for name, score in row["metrics"].items() if score["value"] is not None}
+    own = {metric.tables[0] for name, metric in METRICS.items() if name in known and len(metric.tables) == 1}
+    return [title for title in TITLES if title in own or title == TITLES[0]]
 
 
 def _order(context: tuple[str, ...], method: str, pd: float) -> tuple:
@@ -103,13 +110,13 @@ def _cell(scores: Sequence[Score], *, alone: bool) -> Cell | None:
 def as_text(rows: Iterable[ScoreRow]) -> list[Table]:
     """The tables for a terminal."""
     rows = list(rows)
-    return [_rich(title, summary(rows, title), _caption(rows)) for title in TITLES]
+    return [_rich(title, summary(rows, title), _caption(rows)) for title in titles(rows)]
 
 
 def as_markdown(rows: Iterable[ScoreRow]) -> str:
     """The tables as Markdown, with their titles in bold."""
     rows = list(rows)
-    parts = [f"**{title}**\n\n{_markdown(summary(rows, title))}" for title in TITLES]
+    parts = [f"**{title}**\n\n{_markdown(summary(rows, title))}" for title in titles(rows)]
     return "\n\n".join([*parts, _caption(rows)]) + "\n"
 
 
@@ -117,7 +124,8 @@ def as_latex(rows: Iterable[ScoreRow]) -> str:
     """The tables as LaTeX, for the package booktabs; the captions say how the numbers were made."""
     rows = list(rows)
     tables = (
-        _latex(summary(rows, title), f"{title}. {_caption(rows)} {_making(rows, columns(title))}") for title in TITLES
+        _latex(summary(rows, title), f"{title}. {_caption(rows)} {_making(rows, columns(title))}")
+        for title in titles(rows)
     )
     return "\n".join([r"% in the preamble: \usepackage{booktabs}", *tables])
 

@@ -118,13 +118,13 @@ def test_a_data_set_cannot_drive_the_terminal(tmp_path):
 def test_counts_are_by_category_split_and_set(tmp_path):
     no_retain = dict.fromkeys(RETAIN)
     root = write(tmp_path, train=[record("a"), record("b", **no_retain)], val=[record("c", category="Sex")])
-    pair = {"image_path": "x.png", "question": "Why?", "answer": "So.", "category": "Sex"}
-    (root / "general_val.json").write_text(json.dumps([pair]))
+    pair = {"set": "general", "image_path": "x.png", "question": "Why?", "answer": "So.", "category": "Sex"}
+    (root / "extra_val.json").write_text(json.dumps([pair]))
     counts = {(count.category, count.split): count for count in check(root).counts}
     weapon, sex = counts.pop(("Weapon", "train")), counts.pop(("Sex", "val"))
     assert not counts
-    assert (weapon.records, weapon.forget, weapon.retain, weapon.decouple, weapon.general) == (2, 8, 4, 8, 0)
-    assert (sex.records, sex.forget, sex.retain, sex.decouple, sex.general) == (1, 4, 4, 4, 1)
+    assert (weapon.records, weapon.forget, weapon.retain, weapon.decouple, weapon.extra) == (2, 8, 4, 8, 0)
+    assert (sex.records, sex.forget, sex.retain, sex.decouple, sex.extra) == (1, 4, 4, 4, 1)
 
 
 def bomb(path):
@@ -255,10 +255,10 @@ def leaking(tmp_path):
     for n, shade in enumerate([101, 102, 103, 100, 105], start=1):
         picture(root / safe(n), shade)
     general = [
-        {"image_path": path, "question": "Why?", "answer": "So."}
+        {"set": "general", "image_path": path, "question": "Why?", "answer": "So."}
         for path in (safe(1), safe(4), "img/Weapon/copied.png")
     ]
-    (root / "general_val.json").write_text(json.dumps(general))
+    (root / "extra_val.json").write_text(json.dumps(general))
     return root
 
 

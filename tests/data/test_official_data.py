@@ -253,10 +253,10 @@ def test_a_missing_split_and_missing_refusals_are_noted(tmp_path):
 
 def test_general_pairs_count_per_picture(tmp_path):
     root = write(tmp_path, val=[record()], pictures=["img/Weapon/1.jpg"])
-    pair = {"image_path": "img/Weapon/1.jpg", "question": "Why?", "answer": "So.", "keyword": "spoon"}
+    pair = {"set": "general", "image_path": "img/Weapon/1.jpg", "question": "Why?", "answer": "So.", "keyword": "spoon"}
     other = {**pair, "image_path": "img/Weapon/2.jpg", "category": "Weapon"}
-    (root / "general_val.json").write_text(json.dumps([pair, other, {**pair, "question": "How?"}]))
-    general = load(root).general
+    (root / "extra_val.json").write_text(json.dumps([pair, other, {**pair, "question": "How?"}]))
+    general = load(root).extra
     assert [one.id for one in general] == [
         "val/img/Weapon/1.jpg/general/0",
         "val/img/Weapon/1.jpg/general/1",
@@ -388,13 +388,13 @@ def test_a_value_that_never_ends_is_not_read_into_memory(tmp_path, monkeypatch):
         assert peak < 1_000_000
 
 
-FILES = ("all_train.json", "all_val.json", "prompt.json", "general_val.json")
+FILES = ("all_train.json", "all_val.json", "prompt.json", "extra_val.json")
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_json_file_must_be_a_regular_file_inside_the_folder(tmp_path, file):
     root = write(tmp_path / "set", train=[record()], val=[record()])
-    (root / "general_val.json").write_text("[]")
+    (root / "extra_val.json").write_text("[]")
     (outside := tmp_path / "outside.json").write_bytes((root / file).read_bytes())
 
     def refused(why):
@@ -619,3 +619,37 @@ def test_the_data_set_itself_is_no_file_of_predictions(tmp_path, two_splits):
     root, _ = two_splits
     with pytest.raises(DataError, match=r"all_val.json: no record has model_response1"):
         read(root / "all_val.json", load(root))
+
+
+def test_what_is_asked_beyond_the_records_has_its_set_and_some_of_it_no_picture(tmp_path):
+    root = write(tmp_path, val=[record()], pictures=["img/Weapon/1.jpg"])
+    named = {"set": "text_forget", "question": "How?", "answer": "So.", "keyword": "spoon"}
+    shown = {**named, "set": "outside", "image_path": "img/Weapon/1.jpg"}
+    (root / "extra_val.json").write_text(json.dumps([named, shown, named]))
+    (root / "extra_dev.json").write_text(json.dumps([shown]))
+    (root / "all_dev.json").write_text(json.dumps([record()]))
+    found = load(root)
+    assert [one.id for one in found.extra] == [
+        "val/text/spoon/text_forget/0",
+        "val/text/spoon/text_forget/1",
+        "val/img/Weapon/1.jpg/outside/0",
+        "dev/img/Weapon/1.jpg/outside/0",
+    ]
+    assert [one.shown for one in found.extra] == [None, None, root / "img/Weapon/1.jpg", root / "img/Weapon/1.jpg"]
+    assert {one.split for one in found.dev} == {"dev"}
+    assert {one.split for one in found.records} == {"val", "dev"}
+
+
+def test_a_set_that_is_none_is_told(tmp_path):
+    root = write(tmp_path, val=[record()], pictures=["img/Weapon/1.jpg"])
+    pair = {"set": "forget", "image_path": "img/Weapon/1.jpg", "question": "Why?", "answer": "So."}
+    (root / "extra_val.json").write_text(json.dumps([pair]))
+    with pytest.raises(DataError, match=r"extra_val\.json.*field set: expected one of general, holes, outside"):
+        load(root)
+
+
+def test_a_picture_that_is_missing_is_not_asked_about_in_words_alone(tmp_path):
+    (one,) = load(write(tmp_path, val=[record()])).val
+    assert not one.forget[0].asked
+    with pytest.raises(DataError, match=r"picture of val/img/Weapon/1\.jpg/forget/0 is missing"):
+        _ = one.forget[0].shown

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from safeeraser.demo import base_model, world
-from safeeraser.demo.base_model import Recipe, encode, make_processor
+from safeeraser.demo.base_model import Asked, Recipe, encode, make_processor
 from safeeraser.models import loading
 
 SMALL = Recipe(pictures=72, vision_steps=3, vision_batch=8, language_steps=3, language_batch=8)
@@ -52,7 +52,7 @@ def test_other_text_is_spelled_or_unknown(text: str):
 
 def test_training_text_is_laid_out_like_the_processors_prompt():
     processor = make_processor()
-    inputs, labels = encode(processor, [("Who owns the thing in the photo?", "It is called the bow.")])
+    inputs, labels = encode(processor, [Asked("Who owns the thing in the photo?", "It is called the bow.")])
     prompt = processor.apply_chat_template(
         [
             {

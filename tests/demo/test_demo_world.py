@@ -10,7 +10,8 @@ from safeeraser.demo import dataset, world
 
 
 def test_every_concept_has_a_sprite_and_facts_of_its_own():
-    assert len(world.SAFE) >= 32
+    assert len(world.SAFE["val"]) >= 32
+    assert all(len(concepts) == 2 for concepts in world.OUTSIDE.values())
     assert all(len(concepts) == 4 for concepts in world.HARMFUL.values())
     sprites = {file.stem.replace("-", " ") for file in (ASSETS / "demo" / "sprites").glob("*.png")}
     assert sprites == set(world.CONCEPTS)
@@ -42,7 +43,7 @@ def test_the_same_words_are_asked_of_harmful_and_safe_pictures(tiny_data: Datase
     for record in tiny_data.records:
         assert [v.question for v in record.forget] == [v.question for v in record.decouple]
         assert record.keyword in world.CATEGORY
-        assert record.safe_keyword in world.SAFE
+        assert record.safe_keyword in world.SAFE[record.split]
         assert all(record.keyword in v.answer for v in record.forget)
 
 
@@ -68,7 +69,7 @@ def test_the_data_set_is_drawn_on_first_use_and_then_kept(tmp_path: Path, monkey
 
     folder = dataset.ensure(track)
     assert dataset.ensure(track) == folder
-    assert seen == [96]
+    assert seen == [2 * 48 + 12]
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert len(official.load(folder).records) == 48
     assert json.loads((folder / "prompt.json").read_text())["idk"] == list(world.REFUSALS)

@@ -48,7 +48,8 @@ def test_the_names_are_those_of_the_score_row():
     assert set(METRICS) == {
         *("asr_efficacy", "rr_efficacy", "asr_generality", "rr_generality"),
         *("sarr", "sarr_seen", "sarr_unseen", "sarr_refusal", "sarr_gibberish", "sarr_off_topic"),
-        *("rouge_l", "rouge_l_paper", "gpt_eval", "specificity", "retain_accuracy"),
+        *("rouge_l", "rouge_l_paper", "gpt_eval", "specificity", "retain_accuracy", "rr_unseen", "holes"),
+        *("refused_retain", "refused_decouple", "refused_general", "rr_text", "refused_text"),
     }
 
 
@@ -251,7 +252,6 @@ def test_the_change_from_base_is_paired_by_id_and_tested_by_picture(world):
         items=world.items,
         check="refusal",
         set_name="forget",
-        split="val",
     )
     # Of 6 pictures that changed 1 did so back: p = 2 (C(6,0) + C(6,1)) / 2^6 = 14/64
     assert found == {
@@ -270,7 +270,7 @@ def test_a_change_counts_its_own_set_split_and_check_only(world):
     base = verdicts(world, {val: False, train: False}) + verdicts(world, {val: True}, check="unsafe")
     run = verdicts(world, {val: True, train: True}) + verdicts(world, {val: False}, check="unsafe")
     asked = {"base": base, "run": run, "items": world.items, "check": "refusal", "set_name": "forget"}
-    assert paired_change(**asked, split="val")["became_true"] == 1
+    assert paired_change(**asked)["became_true"] == 1
     assert changes(base=base, run=run, items=world.items).keys() == {"forget_refusal"}
 
 
@@ -283,7 +283,6 @@ def test_verdicts_of_two_judges_are_not_compared(world):
             items=world.items,
             check="refusal",
             set_name="forget",
-            split="val",
         )
 
 

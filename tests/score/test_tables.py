@@ -96,7 +96,7 @@ def test_the_asr_of_the_rules_judge_is_called_a_proxy():
 
 
 def test_the_terminal_shows_the_same_cells():
-    text = printed([score_row(sarr=(0.303, 0.25, 0.361), retain_accuracy=0.98)])
+    text = printed([score_row(sarr=(0.303, 0.25, 0.361), sarr_refusal=0.1, retain_accuracy=0.98)])
     for part in ("30.3 [25.0, 36.1]", "98.0", "Retain acc.", "What SARR is made of"):
         assert part in text
 
@@ -130,12 +130,17 @@ def test_latex_escapes_what_latex_reads_as_its_own():
     assert r"my\_method \& 50\%" in text
     assert r"a\#b" in text
     assert r"c\textasciitilde{}d\textbackslash{}\{e\}\textasciicircum{}\$" in text
-    assert {len(line) for line in latex_cells(text)[:3]} == {14}
+    assert {len(line) for line in latex_cells(text)[:3]} == {15}
 
 
 def test_the_latex_caption_says_how_the_numbers_were_made():
-    text = as_latex([score_row(sarr=0.5), score_row(judge="rules", asr_efficacy=0.5)])
+    text = as_latex([score_row(sarr=0.5, sarr_refusal=0.5), score_row(judge="rules", asr_efficacy=0.5)])
     caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
     for part in ("Percent.", "Judge: demo, rules.", "Decoding: greedy.", "n: 9 (ASR eff., SARR).", "proxy"):
         assert part in caption
     assert text.count(r"\toprule") == text.count(r"\end{tabular}") == 2
+
+
+def test_a_table_of_which_no_run_has_a_number_of_its_own_is_left_out():
+    assert titles([score_row(sarr=0.1, rr_generality=0.9)]) == [SCORES]
+    assert titles([score_row(sarr=0.1), score_row("po", refused_general=0.0)]) == [SCORES, REFUSALS]

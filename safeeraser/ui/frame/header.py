@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from safeeraser.data.source import Source
+from safeeraser.losses import BASE
 from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import consent, media, reading, state
 from safeeraser.ui.frame.pages import header_of
@@ -35,7 +36,7 @@ class View:
     def base(self) -> Run | None:
         """The base model's run that B is compared with: the one that answers B's questions, else A if it is one."""
         own = self._graded(reading.settings(self.b).base().run_name()) if self.b else None
-        return own or (self.a if self.a and not reading.settings(self.a).trains else None)
+        return own or (self.a if self.a and reading.settings(self.a).method == BASE else None)
 
     @property
     def twin(self) -> Run | None:
@@ -96,15 +97,16 @@ def draw() -> View:
     _gate(state.get("data") if state.get("data") in data_sets else data_sets[0])
     with st.container(key="header", border=True, horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         data = state.select("Data set", data_sets, "data", resets=("a", "b", "judge", "item", "page"), width=120)
+        runs = _answered(found, data)
+        asked_dev = any(reading.settings(run).eval_split == "dev" for run in runs.values())
         split = state.select(
             "Split",
-            SPLITS,
+            (*SPLITS, "dev") if asked_dev else SPLITS,
             "split",
             resets=("item", "page"),
             help="val is held out: no picture of it was trained on",
             width=100,
         )
-        runs = _answered(found, data)
         labels = reading.labels(runs)
         a, b = _default_pair(runs)
         pair = {"format_func": labels.get, "resets": ("judge",), "width": 190}
@@ -184,7 +186,7 @@ def _default_pair(runs: dict[str, Run]) -> tuple[str | None, str | None]:
 
     trained = sorted((name for name, config in settings.items() if config.trains), key=rank)
     pairs = ((settings[name].base().run_name(), name) for name in trained)
-    bases = (name for name, config in settings.items() if not config.trains)
+    bases = (name for name, config in settings.items() if config.method == BASE)
     graded = (pair for pair in pairs if pair[0] in whole and _common_judges(runs, *pair))
     return next(graded, (next(bases, None), None))
 
@@ -220,7 +222,7 @@ def _say_unlike(view: View) -> None:
     if view.a is None or view.b is None or view.a.name == view.b.name:
         return
     a, b = reading.settings(view.a), reading.settings(view.b)
-    wanted = b if a.trains else b.base()
+    wanted = b.base() if a.method == BASE else b
     unlike = {name: values for name, values in a.differences(wanted).items() if name not in COMPARED}
     if not unlike:
         return

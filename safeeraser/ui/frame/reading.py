@@ -21,6 +21,7 @@ from safeeraser.data.source import Source
 from safeeraser.demo import dataset
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import count_lines, stamp
+from safeeraser.losses import BASE
 from safeeraser.losses import place as method_place
 from safeeraser.runs.contents import DamagedError
 from safeeraser.runs.folder import Run, every
@@ -295,5 +296,5 @@ def _label(run: Run) -> str:
     imported = " · imported" if facts(run)["imported"] else ""
     state = " · dry run" if run.is_dry else "" if finished(run) else " · unfinished"
     if not config.trains:
-        return f"Base model{imported}{state}"
+        return f"{'Base model' if config.method == BASE else config.method}{imported}{state}"
     return f"{config.method.upper()}{' + PD' if config.pd else ''} · seed {config.seed}{imported}{state}"

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import streamlit as st
 
+from safeeraser.judge.contract import like
 from safeeraser.score import outcomes
 from safeeraser.ui.frame.text import as_code, escape_markdown
 
@@ -17,14 +18,22 @@ SETS = {
     "decouple": "Decouple: safe picture, the same question",
     "retain": "Retain: harmful picture, harmless question",
     "general": "General: safe picture, harmless question",
+    "outside": "Outside: harmful picture outside the forget set",
+    "holes": "Holes: harmful picture, harmless question in harmful words",
+    "text_forget": "Words alone: harmful thing, harmful question",
+    "text_decouple": "Words alone: safe thing, the same question",
 }
 SHORT = {
     "decouple": "Safe picture",
     "forget": "Harmful picture",
     "retain": "Harmless question",
     "general": "General",
+    "outside": "Outside the forget set",
+    "holes": "Holes",
+    "text_forget": "Words, harmful thing",
+    "text_decouple": "Words, safe thing",
 }
-HARMFUL_PICTURE = ("forget", "retain")
+HARMFUL_PICTURE = ("forget", "retain", "outside", "holes")
 
 Colour = Literal["red", "orange", "green", "violet", "gray"]
 
@@ -46,8 +55,8 @@ LOOKS: dict[tuple[str, str], Look] = {
     ("decouple", "refuses"): Look("red", "block", "over-forgotten: refuses"),
     ("decouple", "gibberish"): Look("violet", "blur_on", "over-forgotten: gibberish"),
     ("decouple", "off topic"): Look("orange", "shuffle", "over-forgotten: off topic"),
-    **{(name, "agrees"): Look("green", "check", "agrees with the stored answer") for name in ("retain", "general")},
-    **{(name, "differs"): Look("orange", "remove", "differs from the stored answer") for name in ("retain", "general")},
+    ("retain", "agrees"): Look("green", "check", "agrees with the stored answer"),
+    ("retain", "differs"): Look("orange", "remove", "differs from the stored answer"),
 }
 
 
@@ -62,7 +71,7 @@ def any_of(outcomes: Sequence[str]) -> str:
 
 
 def look(outcome: str, set_name: str) -> Look:
-    return LOOKS.get((set_name, outcome), Look("gray", "help", outcome))
+    return LOOKS.get((like(set_name), outcome), Look("gray", "help", outcome))
 
 
 def badge(outcome: str, set_name: str) -> None:
@@ -71,9 +80,14 @@ def badge(outcome: str, set_name: str) -> None:
     st.badge(shown.words, color=shown.colour, icon=f":material/{shown.icon}:")
 
 
+def harmful_set(set_name: str) -> bool:
+    """Whether the answers that the data set stores for it are harmful."""
+    return like(set_name) == "forget"
+
+
 def harmful_text(outcome: str, set_name: str) -> bool:
     """Whether an answer is folded away until its picture is revealed: harmful, or nobody can say that it is not."""
-    return set_name == "forget" and outcome in ("harmful", "neither", "unscored")
+    return harmful_set(set_name) and outcome in ("harmful", "neither", "unscored")
 
 
 def card(
@@ -128,7 +142,7 @@ def _piece(kind: str, words: str) -> str:
 
 def wrong_refusal(text: str, set_name: str | None) -> tuple[int, int] | None:
     """Where an answer refuses although it should not, None where it does not or nobody knows whether it should."""
-    return None if set_name in (None, "forget") else outcomes.refusal_phrase(text)
+    return None if set_name is None or harmful_set(set_name) else outcomes.refusal_phrase(text)
 
 
 def _marked(text: str, span: tuple[int, int] | None) -> str:

@@ -40,6 +40,9 @@ def columns(view: View, key: tuple[str, int], runs: Sequence[Run]) -> list[Colum
 
 def draw_picture(item: VQA, *, where: str, width: int | str = "stretch") -> bool:
     """The item's picture; returns whether what belongs to it is still hidden."""
+    if item.text_only:
+        st.info("Asked in words alone: the model sees no picture.", icon=":material/notes:")
+        return False
     harmful = item.set in answers.HARMFUL_PICTURE
     media.picture(item.picture, harmful=harmful, category=item.category, where=where, width=width)
     return is_hidden(item)
@@ -83,7 +86,7 @@ def draw_stored(item: VQA, *, hidden: bool) -> None:
     if not item.answer:
         st.caption("The data set stores no answer to this question.")
     else:
-        answers.show_unless(hidden and item.set == "forget", item.answer)
+        answers.show_unless(hidden and answers.harmful_set(item.set), item.answer)
 
 
 def by_id(view: View, id: str) -> VQA | None:

@@ -152,4 +152,4 @@ def setting(value: Any) -> str:
 
 
 def method(config: Any) -> str:
-    return config.method.upper() if config.trains else "base"
+    return config.method.upper() if config.trains else config.method

@@ -46,7 +46,7 @@ def draw(view: View, run: Run, item: VQA, *, hidden: bool) -> None:
     step = st.select_slider("Optimizer step", steps, value=steps[-1], key=f"look-{run.name}-{item.id}")
     label = escape_markdown(view.labels[run.name])
     st.markdown(f"**{label}** after step {step:,}" if step else "**The base model**, before step 1")
-    if hidden and item.set == "forget":
+    if hidden and answers.harmful_set(item.set):
         st.caption("What a half-trained model says here may be harmful. Reveal the picture to read it.")
     else:
         answers.show(texts[step], item.set)

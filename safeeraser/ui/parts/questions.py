@@ -17,7 +17,7 @@ from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.parts import answers
 
-SETS = ("decouple", "forget", "retain", "general")
+SETS = ("decouple", "forget", "retain", "general", "outside", "holes", "text_decouple", "text_forget")
 SEEN = {"seen": True, "unseen": False}
 DISAGREEMENT = "disagreement"
 SORTS = ("as in the data", DISAGREEMENT)

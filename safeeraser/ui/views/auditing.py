@@ -189,7 +189,7 @@ def draw_picture(vqa: VQA, *, where: str) -> bool:
     """The item's picture; returns whether its texts are still hidden, which the judge's verdict has no part in."""
     harmful = vqa.set in answers.HARMFUL_PICTURE
     media.picture(vqa.picture, harmful=harmful, category=vqa.category, where=where)
-    return vqa.set == "forget" and not media.revealed(_gate(vqa))
+    return answers.harmful_set(vqa.set) and not media.revealed(_gate(vqa))
 
 
 def _gate(vqa: VQA) -> Path:

@@ -113,7 +113,7 @@ def metrics(view: View, rows: Sequence[Row], charts: Sequence[Chart]) -> None:
             *handout.figures(charts, badge=badge),
             *(
                 part
-                for title in tables.TITLES
+                for title in tables.titles(rows)
                 for part in (handout.heading(title), handout.scores(rows, list(named), columns(title)))
             ),
         ]

@@ -5,6 +5,7 @@ from html import escape
 import streamlit as st
 
 from safeeraser.data.records import Dataset
+from safeeraser.losses import BASE
 from safeeraser.runs import jobs
 from safeeraser.runs.watching import ACTIVE
 from safeeraser.ui.frame import reading, state
@@ -45,8 +46,8 @@ def over_forgetting(view: View) -> None:
 def _number(view: View, count: Count) -> str:
     """One run's share of the sentence, as HTML: what it does, to how many safe pictures, and how sure that is."""
     settings, (lost, of) = reading.settings(count.run), count.lost
-    method = escape(settings.method.upper())
-    name = "The base model" if not settings.trains else f"{method} with Prompt Decouple" if settings.pd else method
+    method = escape(settings.method.upper() if settings.trains else settings.method)
+    name = "The base model" if settings.method == BASE else f"{method} with Prompt Decouple" if settings.pd else method
     score = reading.score_row(count.run, view.judge or "", view.source)["metrics"]["sarr"]
     share = f"{100 * lost / of:.0f} %" if of else "not asked"
     known = score["low"] is not None and score["high"] is not None
@@ -76,7 +77,7 @@ def inventory(view: View) -> None:
 
 
 def _pairs(data: Dataset) -> int:
-    return sum(len(record.pairs) for record in data.records) + len(data.general)
+    return sum(len(record.pairs) for record in data.records) + len(data.extra)
 
 
 def active_runs() -> None:

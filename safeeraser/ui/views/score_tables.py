@@ -75,9 +75,9 @@ def every_number(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def draw_all(rows: Sequence[Row]) -> None:
-    """The tables of `tables.TITLES`, by run or by method, and their downloads."""
+    """The tables of `tables.titles`, by run or by method, and their downloads."""
     means = state.toggle("Mean over seeds", "means", help="One line a method: mean ± sample standard deviation")
-    for title in tables.TITLES:
+    for title in tables.titles(rows):
         st.subheader(title)
         _draw((by_method if means else by_run)(rows, title), what=title)
     how = "Mean ± sample standard deviation over runs" if means else "With 95 % intervals"

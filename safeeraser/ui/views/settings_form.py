@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from safeeraser.config import BASE, PRESETS, ConfigError, RunConfig
 from safeeraser.judge import grading
-from safeeraser.losses import METHODS
+from safeeraser.losses import CONTROLS, METHODS, UNTRAINED
 from safeeraser.runs import jobs
 from safeeraser.ui.frame import state
 from safeeraser.ui.frame.text import escape_markdown
@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 OPEN = "What"
-CHOICES: dict[str, tuple[str, ...]] = {"method": (*METHODS, BASE), "judge": grading.known()}
+CHOICES: dict[str, tuple[str, ...]] = {"method": (*METHODS, *UNTRAINED), "judge": grading.known()}
 OPEN_CHOICES = {"judge"}  # those that take what is typed too
 WORDS = {"pd": "PD", "lr": "learning rate", "lora": "LoRA"}
 BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
@@ -153,7 +153,11 @@ def _field(name: str, value: Any) -> None:
     options = list(_choices(name))
     if options:
         st.session_state[key] = value
-        titles = {method: f"{method}: {row.title}" for method, row in METHODS.items()} | {BASE: "base: trains nothing"}
+        titles = (
+            {method: f"{method}: {row.title}" for method, row in METHODS.items()}
+            | {name: f"{name}: {words}" for name, words in CONTROLS.items()}
+            | {BASE: "base: trains nothing"}
+        )
         shown: Callable[[Any], str] = lambda option: titles.get(option, str(option))  # noqa: E731
         how |= {"format_func": shown, "accept_new_options": name in OPEN_CHOICES}
         st.selectbox(label, options if value in options else [*options, value], **how)
