@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Collection
-from typing import Any, Literal, Self
+from types import NoneType
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -41,6 +43,7 @@ class RunConfig(BaseModel):
     accumulation: int = Field(1, gt=0, description="forward passes per optimizer step")
     lr: float = Field(1.5e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
+    decay_biases: bool = Field(True, description="decay biases too, not only the other weights")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     shuffle: Literal["pairs", "pictures"] = Field(
@@ -48,7 +51,10 @@ class RunConfig(BaseModel):
     )
     pack: bool = Field(True, description="put the pairs of a picture behind one prefix: the same losses, fewer tokens")
     gradient_checkpointing: bool = Field(False, description="compute activations twice to need less memory")
-    max_length: int = Field(512, gt=1, description="longest question and answer, in tokens without the picture's")
+    max_length: int = Field(
+        512, gt=1, description="longest question and answer, in tokens without the picture's and the system prompt's"
+    )
+    end_token: bool = Field(True, description="train on the token that ends an answer too")
     lora_rank: int = Field(16, gt=0, description="rank of LoRA")
     lora_alpha: int = Field(32, gt=0, description="scale of LoRA is alpha / rank")
     lora_dropout: float = Field(0.25, ge=0, lt=1, description="dropout before LoRA")
@@ -71,7 +77,11 @@ class RunConfig(BaseModel):
     )
     look_records: int = Field(6, gt=0, description="val records that a look asks")
 
+    system_prompt: str | None = Field(
+        None, min_length=1, description="what the model is told before every question, in training and in answering"
+    )
     temperature: float = Field(0.0, ge=0, description="0 decodes greedily")
+    top_k: int | None = Field(None, gt=0, description="sample from so many of the likeliest tokens (default: all)")
     top_p: float = Field(0.9, gt=0, le=1, description="nucleus of sampling")
     samples: int = Field(1, gt=0, description="answers sampled per forget question (other sets: 1)")
     max_new_tokens: int = Field(48, gt=0, description="longest answer, in tokens")
@@ -90,6 +100,11 @@ class RunConfig(BaseModel):
         if isinstance(value, str) and (len(value) > LONGEST or "\0" in value):
             raise ValueError(f"must be a text of at most {LONGEST:,} characters, none of them a null")
         return value
+
+    @field_validator("top_k", mode="before")
+    @classmethod
+    def _zero_is_off(cls, value: Any) -> Any:
+        return None if value == 0 else value  # as transformers and vLLM have it
 
     @field_validator("method")
     @classmethod
@@ -146,12 +161,12 @@ class RunConfig(BaseModel):
             if value is None or value is False:
                 words.append(f"--no-{flag}")
             else:
-                words += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
+                words += [f"--{flag}"] if value is True else _written(flag, str(value))
         return words
 
     def other_flags(self) -> str:
         """The flags of all that decides the result and that a score row has no column for; empty for the defaults."""
-        return " ".join(self.flags(leave_out={*IN_COLUMNS, *_WITHOUT_EFFECT}))
+        return shlex.join(self.flags(leave_out={*IN_COLUMNS, *_WITHOUT_EFFECT}))
 
     def differences(self, other: "RunConfig") -> dict[str, tuple[Any, Any]]:
         """The settings that decide a result and differ, with the value here and there."""
@@ -192,18 +207,28 @@ class RunConfig(BaseModel):
 _WITHOUT_EFFECT = {"look_every", "look_records", "workers", "feature_cache", "base_cache"}
 
 # The settings that a score row names in columns of their own.
-IN_COLUMNS = ("model", "data", "method", "pd", "pd_weight", "seed", "judge", "temperature", "top_p", "max_new_tokens")
+IN_COLUMNS = (
+    *("model", "data", "method", "pd", "pd_weight", "seed", "judge"),
+    *("temperature", "top_k", "top_p", "max_new_tokens"),
+)
 
 # The settings that decide the base model's answers.
 _ANSWERING = {
     *("model", "data", "precision", "quantization", "device", "max_length", "workers", "feature_cache"),
-    *("temperature", "top_p", "samples", "max_new_tokens", "answer_batch", "engine", "eval_records", "judge"),
+    *("system_prompt", "temperature", "top_k", "top_p", "samples", "max_new_tokens", "answer_batch", "engine"),
+    *("eval_records", "judge"),
 }
+
+# What LLaVA tells its model before a question, by its conversation `vicuna_v1`.
+VICUNA = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite answers to the user's questions."
+)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
     # The published settings. The published code takes a step from 32 examples too (two GPUs x 16 accumulation steps of
-    # one example), with the four pairs of a picture one after the other.
+    # one example), with the four pairs of a picture one after the other. Where it differs: docs/paper.md.
     "paper": {
         "epochs": 10,
         "batch_size": 4,
@@ -211,6 +236,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "shuffle": "pictures",
         "lr": 1e-4,
         "weight_decay": 0.01,
+        "decay_biases": False,
+        "end_token": False,
         "warmup": 0.06,
         "clip": 1.0,
         "max_length": 512,
@@ -219,7 +246,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lora_alpha": 256,
         "lora_dropout": 0.05,
         "precision": "bf16",
+        "system_prompt": VICUNA,
         "temperature": 1.0,
+        "top_k": 50,
         "top_p": 0.9,
         "samples": 3,
         "max_new_tokens": 512,
@@ -230,6 +259,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "judge": "rules",
     },
 }
+
+
+def optional(name: str) -> bool:
+    """Whether a setting can be off, by its default or in some preset, so that there is a flag to say so."""
+    field = RunConfig.model_fields[name]
+    some = (field.default, *(preset.get(name) for preset in PRESETS.values()))
+    return NoneType in get_args(field.annotation) and any(value is not None for value in some)
+
+
+def _written(flag: str, value: str) -> list[str]:
+    """A flag with its value as two words, or as one where the value would be taken for a flag."""
+    return [f"--{flag}={value}"] if value.startswith("-") else [f"--{flag}", value]
 
 
 def _explain(error: Any) -> str:

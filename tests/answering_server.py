@@ -93,7 +93,7 @@ def handler(state: Answering) -> type[BaseHTTPRequestHandler]:
 
 def shown(body: dict) -> tuple[bytes, str]:
     """The picture's bytes and the question of a request."""
-    (message,) = body["messages"]
+    *_, message = body["messages"]  # a system prompt may be first
     picture, question = message["content"]
     assert (picture["type"], question["type"]) == ("image_url", "text")
     media, content = picture["image_url"]["url"].removeprefix("data:").split(";base64,")

@@ -67,7 +67,7 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
     network, processor = loading.load(config.model, **how)
     unlearner = _unlearner(network, run, terms, steps, saved)
-    encoder = Encoder(processor, max_length=config.max_length)
+    encoder = Encoder.of(processor, config)
     if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
         encoder.even = 0.0  # processes that share the weights need equally many forward passes
     done = checkpoints.load_trainer(saved, unlearner.base, unlearner.trainer)
@@ -198,15 +198,32 @@ def _unlearner(
         features.cache(base, limit=config.feature_cache)
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
-    optimizer = torch.optim.AdamW(adapter.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(_decayed(base, config), lr=config.lr, weight_decay=config.weight_decay)
     schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     with checks.explain_memory(_less_memory(config)):
         model, optimizer = accelerator.prepare(base, optimizer)
     trainer = Trainer(optimizer, schedule, accelerator.scaler)
     base_logits = reference.computed(base)
     if config.base_cache and losses.base_sets(terms):
-        base_logits = reference.Kept(base, limit=config.base_cache, max_length=config.max_length)
+        base_logits = reference.Kept(
+            base,
+            limit=config.base_cache,
+            max_length=config.max_length,
+            system_prompt=config.system_prompt,
+            end_token=config.end_token,
+        )
     return Unlearner(config, terms, accelerator, model, base, trainer, base_logits)
+
+
+def _decayed(base: PeftModel, config: RunConfig) -> list[Any]:
+    """What AdamW trains; biases as a group of their own where weight decay leaves them alone."""
+    if config.decay_biases:
+        return adapter.trainable(base)
+    groups: dict[bool, list[torch.nn.Parameter]] = {False: [], True: []}
+    for name, parameter in base.named_parameters():
+        if parameter.requires_grad:
+            groups[name.endswith("bias")].append(parameter)
+    return [{"params": groups[False]}, {"params": groups[True], "weight_decay": 0.0}]
 
 
 def _check_processes(config: RunConfig) -> None:
