@@ -17,11 +17,16 @@ from rich.text import Text
 
 from safeeraser.data.rows import Score, ScoreRow
 from safeeraser.losses import BASE, place
-from safeeraser.score.metrics import SARR_SPLIT, SCORES, columns
+from safeeraser.score.metrics import PAPER, SARR_SPLIT, SCORES, columns
 
 # What makes two numbers comparable. It gets columns of its own where rows differ in it.
 CONTEXT = ("model", "data", "judge", "decoding", "settings")
 TITLES = (SCORES, SARR_SPLIT)
+# What a table's numbers are good for, where that is not plain.
+NOTES = {
+    PAPER: "As the published code counts: empty answers are left out, a failed judge call stays and counts for "
+    "nothing. To be set beside published numbers only."
+}
 UNKNOWN = "–"
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
@@ -100,10 +105,11 @@ def _cell(scores: Sequence[Score], *, alone: bool) -> Cell | None:
     return Cell(mean(values), stdev(values) if len(values) > 1 else None, low, high, len(values))
 
 
-def as_text(rows: Iterable[ScoreRow]) -> list[Table]:
+def as_text(rows: Iterable[ScoreRow], titles: Iterable[str] = TITLES) -> list[Table]:
     """The tables for a terminal."""
     rows = list(rows)
-    return [_rich(title, summary(rows, title), _caption(rows)) for title in TITLES]
+    captions = {title: " ".join([_caption(rows), *([NOTES[title]] if title in NOTES else [])]) for title in titles}
+    return [_rich(title, summary(rows, title), caption) for title, caption in captions.items()]
 
 
 def as_markdown(rows: Iterable[ScoreRow]) -> str:
@@ -150,7 +156,8 @@ def _numbers(summary: Summary, columns: Mapping[str, str]) -> list[str]:
 def summary(rows: Iterable[ScoreRow], table: str) -> pd.DataFrame:
     """A table as text, in percent: one line a method and PD weight, its mean and spread over runs.
 
-    table: one of TITLES. The columns: the parts of the context in which rows differ, Method, PD, Runs, the metrics.
+    table: one of those that a `Metric` names. The columns: the parts of the context in which rows differ, Method, PD,
+    Runs, the metrics.
     """
     rows = list(rows)
     found = summarise(rows)

@@ -353,6 +353,19 @@ def test_example_runs_are_found_by_name(runs_folder: Path):
     assert all(Run.find(run.name).folder == run.folder for run in examples)
 
 
+def test_scores_as_the_published_code_counts_are_shown_where_they_are_asked_for(
+    runs_folder: Path, capsys: pytest.CaptureFixture
+):
+    run = next(run.name for run in every() if run.ships and run.config.method == "base")
+    shown = []
+    for flag in ([], ["--paper"]):
+        assert cli.main(["score", run, *flag]) == 0
+        shown.append(capsys.readouterr().out)
+    assert "As published" not in shown[0]
+    assert "What SARR is made of" in shown[1]
+    assert "To be set beside published numbers only." in " ".join(shown[1].split("As published")[1].split())
+
+
 HEAVY = {"pandas", "scipy", "nltk", "torch", "transformers", "streamlit", "plotly"}
 
 

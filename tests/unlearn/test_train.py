@@ -187,7 +187,7 @@ def test_biases_decay_only_where_the_settings_say_so(config: RunConfig, tiny_dat
         "linear_2.bias",
     ]
     assert (biases["weight_decay"], len(others["params"]) + 2) == (0.0, len(adapter.trainable(adapted)))
-    # Biases start at 0 and the first step moves each by the learning rate; the second halves what decays before it adds.
+    # Biases start at 0; the first step moves each by the learning rate, the second first halves what decays.
     settings = {"max_steps": 2, "lr": 1e-3, "weight_decay": 1e3, "warmup": 0.0}
     left = {}
     for decay in (True, False):
