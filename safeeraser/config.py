@@ -15,6 +15,7 @@ from safeeraser.judge import grading
 from safeeraser.judge.contract import JudgeError
 from safeeraser.losses import BASE, METHODS, term_names
 
+TRACKERS = ("tensorboard", "wandb", "trackio")
 LARGEST = 2**31 - 1  # of a whole number: no library takes more everywhere
 LONGEST = 1_000  # letters of a text
 LONGEST_MODEL = 120  # bytes of a model's name in a run's, so that a file system takes it
@@ -76,6 +77,9 @@ class RunConfig(BaseModel):
         40, gt=0, description="optimizer steps between looks at the answers of some val items"
     )
     look_records: int = Field(6, gt=0, description="val records that a look asks")
+    track: str | None = Field(
+        None, description=f"where training is shown too, besides the run's own log: {', '.join(TRACKERS)}; with commas"
+    )
 
     system_prompt: str | None = Field(
         None, min_length=1, description="what the model is told before every question, in training and in answering"
@@ -113,6 +117,14 @@ class RunConfig(BaseModel):
             raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}, {BASE}")
         return method
 
+    @field_validator("track")
+    @classmethod
+    def _known_trackers(cls, track: str | None) -> str | None:
+        names = dict.fromkeys(filter(None, map(str.strip, (track or "").split(","))))
+        if unknown := [name for name in names if name not in TRACKERS]:
+            raise ValueError(f"unknown tracker {unknown[0]!r}; known: {', '.join(TRACKERS)}")
+        return ",".join(names) or None
+
     @field_validator("judge")
     @classmethod
     def _known_judge(cls, judge: str) -> str:
@@ -142,6 +154,11 @@ class RunConfig(BaseModel):
     @property
     def trains(self) -> bool:
         return self.method != BASE
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The trackers that training is shown in."""
+        return tuple(self.track.split(",")) if self.track else ()
 
     def base(self) -> "RunConfig":
         """The config of the base model's run that this run is compared with: the same questions, nothing trained."""
@@ -204,7 +221,7 @@ class RunConfig(BaseModel):
 
 
 # The settings that watch a run or make it faster, and leave its result alone.
-_WITHOUT_EFFECT = {"look_every", "look_records", "workers", "feature_cache", "base_cache"}
+_WITHOUT_EFFECT = {"look_every", "look_records", "track", "workers", "feature_cache", "base_cache"}
 
 # The settings that a score row names in columns of their own.
 IN_COLUMNS = (

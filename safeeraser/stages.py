@@ -17,7 +17,7 @@ from safeeraser.data.source import Source
 from safeeraser.demo import world
 from safeeraser.generate.questions import questions
 from safeeraser.judge import contract, grading
-from safeeraser.runs import processes
+from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
 from safeeraser.score import change, metrics
@@ -30,12 +30,14 @@ def open_run(
 ) -> Run:
     """The run of this config, new or found."""
     check_judge(config.judge, source)
+    trackers.check(config)
     return Run.create(config, data_hash=source.hash, name=name, force=force, imported=imported)
 
 
 def check_run(config: RunConfig, source: Source, *, name: str | None = None, force: bool = False) -> None:
     """Raise what `open_run` would raise, and write nothing: before hours of work that comes first."""
     check_judge(config.judge, source)
+    trackers.check(config)
     run = Run.of(config, name=name)
     if not force:
         run.check(config, data_hash=source.hash)

@@ -34,7 +34,7 @@ from safeeraser.generate.questions import look_questions
 from safeeraser.losses import Term
 from safeeraser.models import adapter, checks, features, loading
 from safeeraser.models.encoder import Encoder, MicroBatch
-from safeeraser.runs import processes
+from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run
 from safeeraser.runs.progress import Reporter
 from safeeraser.unlearn import checkpoints, looks, reference
@@ -77,7 +77,11 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     batches = _batches(MicroBatches(examples, encoder, config, terms), unlearner.accelerator, steps=range(done, steps))
     task = progress and progress.add_task("unlearn", total=steps, completed=done, note="")
     unlearner.model.train()
-    with _stop_on_signal() as stop, checks.explain_memory(_less_memory(config)):
+    with (
+        _stop_on_signal() as stop,
+        checks.explain_memory(_less_memory(config)),
+        trackers.tracking(run, done=done) as track,
+    ):
         for step in range(done + 1, steps + 1):
             row = {
                 "step": step,
@@ -87,6 +91,7 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
             measured, told = unlearner.step(step, batches, stop)
             row |= measured
             run.append(run.log, [row])
+            track(row)
             run.set_state("running", stage="unlearn", step=step, steps=steps)
             if progress:
                 progress.update(task, completed=step, note=_note(row))
