@@ -114,6 +114,8 @@ def test_a_system_prompt_is_a_message_of_its_own_and_top_k_a_field_that_some_ser
     (sent,) = server.asked
     assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
     assert (sent["messages"][1]["role"], sent["top_k"]) == ("user", 50)
+    decoding = 'sampled, T=1, top_k=50, top_p=0.9, at most 5 tokens, system prompt "Be brief."'
+    assert stages.decoding(base.model_copy(update=told), []) == decoding
     ask(server, asked[:1], base.model_copy(update=told | {"temperature": 0.0}))
     assert "top_k" not in server.asked[-1]
     server.before = lambda number: (400, {"error": {"message": "Unrecognized request argument: top_k"}}, {})
