@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Collection
-from typing import Any, Literal, Self
+from types import NoneType
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -13,6 +15,7 @@ from safeeraser.judge import grading
 from safeeraser.judge.contract import JudgeError
 from safeeraser.losses import BASE, METHODS, UNTRAINED, term_names
 
+TRACKERS = ("tensorboard", "wandb", "trackio")
 LARGEST = 2**31 - 1  # of a whole number: no library takes more everywhere
 LONGEST = 1_000  # letters of a text
 LONGEST_MODEL = 120  # bytes of a model's name in a run's, so that a file system takes it
@@ -43,6 +46,7 @@ class RunConfig(BaseModel):
     accumulation: int = Field(1, gt=0, description="forward passes per optimizer step")
     lr: float = Field(1.5e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
+    decay_biases: bool = Field(True, description="decay biases too, not only the other weights")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     shuffle: Literal["pairs", "pictures"] = Field(
@@ -50,7 +54,10 @@ class RunConfig(BaseModel):
     )
     pack: bool = Field(True, description="put the pairs of a picture behind one prefix: the same losses, fewer tokens")
     gradient_checkpointing: bool = Field(False, description="compute activations twice to need less memory")
-    max_length: int = Field(512, gt=1, description="longest question and answer, in tokens without the picture's")
+    max_length: int = Field(
+        512, gt=1, description="longest question and answer, in tokens without the picture's and the system prompt's"
+    )
+    end_token: bool = Field(True, description="train on the token that ends an answer too")
     lora_rank: int = Field(16, gt=0, description="rank of LoRA")
     lora_alpha: int = Field(32, gt=0, description="scale of LoRA is alpha / rank")
     lora_dropout: float = Field(0.25, ge=0, lt=1, description="dropout before LoRA")
@@ -72,8 +79,15 @@ class RunConfig(BaseModel):
         40, gt=0, description="optimizer steps between looks at the answers of some held-out items"
     )
     look_records: int = Field(6, gt=0, description="held-out records that a look asks")
+    track: str | None = Field(
+        None, description=f"where training is shown too, besides the run's own log: {', '.join(TRACKERS)}; with commas"
+    )
 
+    system_prompt: str | None = Field(
+        None, min_length=1, description="what the model is told before every question, in training and in answering"
+    )
     temperature: float = Field(0.0, ge=0, description="0 decodes greedily")
+    top_k: int | None = Field(None, gt=0, description="sample from so many of the likeliest tokens (default: all)")
     top_p: float = Field(0.9, gt=0, le=1, description="nucleus of sampling")
     samples: int = Field(1, gt=0, description="answers sampled per forget question (other sets: 1)")
     max_new_tokens: int = Field(48, gt=0, description="longest answer, in tokens")
@@ -96,12 +110,25 @@ class RunConfig(BaseModel):
             raise ValueError(f"must be a text of at most {LONGEST:,} characters, none of them a null")
         return value
 
+    @field_validator("top_k", mode="before")
+    @classmethod
+    def _zero_is_off(cls, value: Any) -> Any:
+        return None if value == 0 else value  # as transformers and vLLM have it
+
     @field_validator("method")
     @classmethod
     def _known_method(cls, method: str) -> str:
         if method not in (*METHODS, *UNTRAINED):
             raise ValueError(f"unknown method {method!r}; known: {', '.join((*METHODS, *UNTRAINED))}")
         return method
+
+    @field_validator("track")
+    @classmethod
+    def _known_trackers(cls, track: str | None) -> str | None:
+        names = dict.fromkeys(filter(None, map(str.strip, (track or "").split(","))))
+        if unknown := [name for name in names if name not in TRACKERS]:
+            raise ValueError(f"unknown tracker {unknown[0]!r}; known: {', '.join(TRACKERS)}")
+        return ",".join(names) or None
 
     @field_validator("judge")
     @classmethod
@@ -133,6 +160,11 @@ class RunConfig(BaseModel):
     def trains(self) -> bool:
         return self.method in METHODS
 
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The trackers that training is shown in."""
+        return tuple(self.track.split(",")) if self.track else ()
+
     def base(self) -> "RunConfig":
         """The config of the base model's run that this run is compared with: the same questions, nothing trained."""
         return self._untrained(BASE)
@@ -158,12 +190,12 @@ class RunConfig(BaseModel):
             if value is None or value is False:
                 words.append(f"--no-{flag}")
             else:
-                words += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
+                words += [f"--{flag}"] if value is True else _written(flag, str(value))
         return words
 
     def other_flags(self) -> str:
         """The flags of all that decides the result and that a score row has no column for; empty for the defaults."""
-        return " ".join(self.flags(leave_out={*IN_COLUMNS, *_WITHOUT_EFFECT}))
+        return shlex.join(self.flags(leave_out={*IN_COLUMNS, *_WITHOUT_EFFECT}))
 
     def differences(self, other: "RunConfig") -> dict[str, tuple[Any, Any]]:
         """The settings that decide a result and differ, with the value here and there."""
@@ -201,31 +233,31 @@ class RunConfig(BaseModel):
 
 
 # The settings that watch a run or make it faster, and leave its result alone.
-_WITHOUT_EFFECT = {"look_every", "look_records", "workers", "feature_cache", "base_cache"}
+_WITHOUT_EFFECT = {"look_every", "look_records", "track", "workers", "feature_cache", "base_cache"}
 
 # The settings that a score row names in columns of their own.
-IN_COLUMNS = ("model", "data", "method", "pd", "pd_weight", "seed", "judge", "temperature", "top_p", "max_new_tokens")
+IN_COLUMNS = (
+    *("model", "data", "method", "pd", "pd_weight", "seed", "judge"),
+    *("temperature", "top_k", "top_p", "max_new_tokens"),
+)
 
 # The settings that decide the base model's answers.
 _ANSWERING = {
     *("model", "data", "precision", "quantization", "device", "max_length", "workers", "feature_cache"),
-    *(
-        "temperature",
-        "top_p",
-        "samples",
-        "max_new_tokens",
-        "answer_batch",
-        "engine",
-        "eval_split",
-        "eval_records",
-        "judge",
-    ),
+    *("system_prompt", "temperature", "top_k", "top_p", "samples", "max_new_tokens", "answer_batch", "engine"),
+    *("eval_split", "eval_records", "judge"),
 }
+
+# What LLaVA tells its model before a question, by its conversation `vicuna_v1`.
+VICUNA = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite answers to the user's questions."
+)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
     # The published settings. The published code takes a step from 32 examples too (two GPUs x 16 accumulation steps of
-    # one example), with the four pairs of a picture one after the other.
+    # one example), with the four pairs of a picture one after the other. Where it differs: docs/paper.md.
     "paper": {
         "epochs": 10,
         "batch_size": 4,
@@ -233,6 +265,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "shuffle": "pictures",
         "lr": 1e-4,
         "weight_decay": 0.01,
+        "decay_biases": False,
+        "end_token": False,
         "warmup": 0.06,
         "clip": 1.0,
         "max_length": 512,
@@ -241,7 +275,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lora_alpha": 256,
         "lora_dropout": 0.05,
         "precision": "bf16",
+        "system_prompt": VICUNA,
         "temperature": 1.0,
+        "top_k": 50,
         "top_p": 0.9,
         "samples": 3,
         "max_new_tokens": 512,
@@ -252,6 +288,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "judge": "rules",
     },
 }
+
+
+def optional(name: str) -> bool:
+    """Whether a setting can be off, by its default or in some preset, so that there is a flag to say so."""
+    field = RunConfig.model_fields[name]
+    some = (field.default, *(preset.get(name) for preset in PRESETS.values()))
+    return NoneType in get_args(field.annotation) and any(value is not None for value in some)
+
+
+def _written(flag: str, value: str) -> list[str]:
+    """A flag with its value as two words, or as one where the value would be taken for a flag."""
+    return [f"--{flag}={value}"] if value.startswith("-") else [f"--{flag}", value]
 
 
 def _explain(error: Any) -> str:

@@ -17,7 +17,7 @@ from safeeraser.data.source import Source
 from safeeraser.demo import world
 from safeeraser.generate.questions import questions
 from safeeraser.judge import contract, grading
-from safeeraser.runs import processes
+from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
 from safeeraser.score import change, metrics
@@ -30,12 +30,14 @@ def open_run(
 ) -> Run:
     """The run of this config, new or found."""
     check_judge(config.judge, source)
+    trackers.check(config)
     return Run.create(config, data_hash=source.hash, name=name, force=force, imported=imported)
 
 
 def check_run(config: RunConfig, source: Source, *, name: str | None = None, force: bool = False) -> None:
     """Raise what `open_run` would raise, and write nothing: before hours of work that comes first."""
     check_judge(config.judge, source)
+    trackers.check(config)
     run = Run.of(config, name=name)
     if not force:
         run.check(config, data_hash=source.hash)
@@ -201,11 +203,18 @@ def pd_weight(config: RunConfig) -> float:
 
 def decoding(config: RunConfig, answers: list[AnswerRow]) -> str:
     """How the answers were decoded, in words; who gave them, where it was not the run's own model in this process."""
-    how = f"sampled, T={config.temperature:g}, top_p={config.top_p:g}" if config.temperature else "greedy"
+    top_k = f", top_k={config.top_k}" if config.top_k else ""
+    how = f"sampled, T={config.temperature:g}{top_k}, top_p={config.top_p:g}" if config.temperature else "greedy"
+    told = [f'system prompt "{_short(config.system_prompt)}"'] if config.system_prompt else []
     by = Counter(row["engine"] for row in answers if "engine" in row)
     some = {engine: "" if count == len(answers) else f"{count} of {len(answers)} " for engine, count in by.items()}
     given = [f"{share}by {engine}" for engine, share in sorted(some.items())]
-    return ", ".join([how, f"at most {config.max_new_tokens} tokens", *given])
+    return ", ".join([how, f"at most {config.max_new_tokens} tokens", *told, *given])
+
+
+def _short(text: str, most: int = 40) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _change(run: Run, source: Source, judge: str, verdicts: list[VerdictRow]) -> dict[str, Any] | None:

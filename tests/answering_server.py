@@ -93,7 +93,7 @@ def handler(state: Answering) -> type[BaseHTTPRequestHandler]:
 
 def shown(body: dict) -> tuple[bytes, str]:
     """The picture's bytes, none for a question in words alone, and the question of a request."""
-    (message,) = body["messages"]
+    *_, message = body["messages"]  # a system prompt may be first
     *pictures, question = message["content"]
     assert [part["type"] for part in message["content"]] == [*["image_url"] * len(pictures), "text"]
     if not pictures:

@@ -55,12 +55,17 @@ def table(*columns: str) -> Table:
     return made
 
 
-def show_scores(rows: Sequence[ScoreRow], form: str = "text", output: Path | None = None) -> None:
-    """Print the tables of score rows, or write them to a file; form: text, markdown or csv."""
-    from safeeraser.score import tables  # large
+def show_scores(
+    rows: Sequence[ScoreRow], form: str = "text", output: Path | None = None, *, paper: bool = False
+) -> None:
+    """Print the tables of score rows, or write them to a file; form: text, markdown or csv.
+
+    paper: also the scores as the published code counts them, as text.
+    """
+    from safeeraser.score import metrics, tables  # large
 
     if form == "text" and output is None:
-        for found in tables.as_text(rows):
+        for found in tables.as_text(rows, (*tables.TITLES, metrics.PAPER) if paper else tables.TITLES):
             out.print(found)
         return
     text = {"markdown": tables.as_markdown, "csv": tables.as_csv}[form](rows)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import NoneType
 from typing import Any, get_args
 
-from safeeraser.config import PRESETS, RunConfig
+from safeeraser.config import PRESETS, RunConfig, optional
 
 
 def describe(parser: argparse.ArgumentParser, do: Callable[[argparse.Namespace], int | None], example: str) -> None:
@@ -50,7 +50,7 @@ def add_settings(
             help=f"{field.description}{shown}".replace("%", "%%"),
             **how,
         )
-        if NoneType in get_args(field.annotation) and field.default is not None:
+        if optional(name):
             off = {"dest": name, "action": "store_const", "const": None, "default": argparse.SUPPRESS}
             parser.add_argument("--no-" + name.replace("_", "-"), help=f"no --{name.replace('_', '-')}", **off)
 

@@ -14,6 +14,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.describe(parser, do, "safeeraser score demo-base-s0-1a2b3c demo-po-pd-s0-1a2b3c --json")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's name or folder")
     parser.add_argument("--judge", help="whose verdicts to score (default: each run's own)")
+    parser.add_argument("--paper", action="store_true", help="also the scores as the published code counts them")
     flags.add_json(parser, "the score rows")
 
 
@@ -33,7 +34,7 @@ def do(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        show_scores(rows)
+        show_scores(rows, paper=options.paper)
 
 
 def _not_final(run: Run, source: Source) -> str | None:

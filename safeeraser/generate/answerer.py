@@ -112,29 +112,22 @@ def reply(shelf: Shelf, request: dict[str, Any]) -> list[dict[str, Any]]:
 def _answer(shelf: Shelf, asked: dict[str, Any], picture: Path, question: str) -> dict[str, Any]:
     from safeeraser.generate import answering
     from safeeraser.models import checks
-    from safeeraser.models.encoder import Encoder
+    from safeeraser.models.encoder import Encoder, special_tokens
 
     start = time.monotonic()
     run = Run(Path(asked["folder"]))
     config = run.config
     config = config.model_copy(update={"max_new_tokens": min(config.max_new_tokens, MOST_NEW_TOKENS)})
     model, processor = shelf.take(run, adapted=asked["adapted"])
-    _refuse_special_tokens(question, processor)
-    asked_once = Question(VQA("", "general", "val", "", picture, question, ""), sample=0)
-    with checks.explain_memory(OUT_OF_MEMORY):
-        # The encoder is new each time because it remembers pictures by path.
-        [(_, text)] = answering.answers(model, Encoder(processor, max_length=config.max_length), [asked_once], config)
-    return {"run": asked["run"], "answer": text, "seconds": time.monotonic() - start}
-
-
-def _refuse_special_tokens(question: str, processor: Any) -> None:
-    """A question that spells a special token would reach the model as a second picture, or as the end of the text."""
-    added = processor.tokenizer.added_tokens_decoder.values()
-    special = {processor.image_token, *(token.content for token in added if token.special)}
-    if written := sorted(token for token in special if token in question):
+    if written := special_tokens(processor, question):
         raise QuestionError(
             f"the question contains {', '.join(written)}, which means something else to the model; leave it out"
         )
+    asked_once = Question(VQA("", "general", "val", "", picture, question, ""), sample=0)
+    with checks.explain_memory(OUT_OF_MEMORY):
+        # The encoder is new each time because it remembers pictures by path.
+        [(_, text)] = answering.answers(model, Encoder.of(processor, config), [asked_once], config)
+    return {"run": asked["run"], "answer": text, "seconds": time.monotonic() - start}
 
 
 @contextmanager

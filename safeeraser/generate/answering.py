@@ -42,7 +42,7 @@ class OwnModel:
             model.to(device).eval()
             if config.feature_cache:
                 features.cache(model, limit=config.feature_cache)
-            encoder = Encoder(processor, max_length=config.max_length)
+            encoder = Encoder.of(processor, config)
             yield from answers(model, encoder, asked, config, workers=config.workers)
 
 

@@ -150,8 +150,7 @@ class Endpoint:
                     return reply
                 problem = f"status {reply.status}: {reply.text}"
                 if reply.status not in (408, 429) and reply.status < 500:
-                    hint = f"set {KEY} to a key that it takes; " if reply.status in (401, 403) else ""
-                    raise self._error(hint + problem)
+                    raise self._error(_hint(reply) + problem)
                 wait = max(wait, reply.wait)
             if wait > LONGEST_WAIT:
                 raise self._error(f"{problem}; it asks to come back in {wait:.0f} seconds")
@@ -178,21 +177,35 @@ class Endpoint:
         return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT, limits=httpx2.Limits())
 
 
+def _hint(reply: replies.Reply) -> str:
+    """What to do about a refusal, where that is known."""
+    if reply.status in (401, 403):
+        return f"set {KEY} to a key that it takes; "
+    if reply.status in (400, 422) and "top_k" in reply.text:
+        return "it takes no top_k, which OpenAI's own API lacks: make a run with --no-top-k; "
+    return ""
+
+
 def request(question: Question, config: RunConfig, model: str) -> dict[str, Any]:
-    """The body of a chat completion: the picture, if any, then the question, decoded as the run's config says."""
+    """The body of a chat completion: system prompt, picture if any, question, decoded as the run's config says.
+
+    `top_k` is no part of OpenAI's own API: vLLM and SGLang take it, others refuse it or leave it unread.
+    """
     picture = question.item.shown
     content = [
         *([{"type": "image_url", "image_url": {"url": data_url(picture)}}] if picture else []),
         {"type": "text", "text": question.item.question},
     ]
+    told = [{"role": "system", "content": config.system_prompt}] if config.system_prompt else []
+    sampling = {"top_p": config.top_p} | ({"top_k": config.top_k} if config.top_k else {})
     name = f"{config.seed}/{question.item.id}/{question.sample}"
     return {
         "model": model,
-        "messages": [{"role": "user", "content": content}],
+        "messages": [*told, {"role": "user", "content": content}],
         "max_tokens": config.max_new_tokens,
         "temperature": config.temperature,
         "seed": int(hashlib.sha256(name.encode()).hexdigest()[:7], 16),
-    } | ({"top_p": config.top_p} if config.temperature else {})
+    } | (sampling if config.temperature else {})
 
 
 @lru_cache(maxsize=16)  # the questions of a picture follow each other

@@ -22,14 +22,21 @@ def next_tokens(logits: Tensor, uniform: list[float], config: RunConfig) -> Tens
     if not config.temperature:
         return logits.argmax(-1)
     where = torch.tensor(uniform, device=logits.device)
-    return sample(logits, where, temperature=config.temperature, top_p=config.top_p)
+    return sample(logits, where, temperature=config.temperature, top_k=config.top_k, top_p=config.top_p)
 
 
-def sample(logits: Tensor, uniform: Tensor, *, temperature: float, top_p: float) -> Tensor:
+def sample(
+    logits: Tensor, uniform: Tensor, *, temperature: float, top_k: int | None = None, top_p: float = 1.0
+) -> Tensor:
     """Tokens from the nucleus, the likeliest tokens that together reach `top_p` (Holtzman et al. 2020, section 3.1).
 
     logits: [answers, vocabulary]. uniform: [answers], in [0, 1): how far into the nucleus, likeliest first, to go.
+    top_k: the nucleus is one of the `top_k` likeliest tokens and those as likely as the last of them, as transformers'
+    `generate` has it; None for all.
     """
+    if top_k is not None:
+        least = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
     probabilities, tokens = torch.softmax(logits.float() / temperature, -1).sort(dim=-1, stable=True, descending=True)
     likelier = probabilities.cumsum(-1) - probabilities
     nucleus = probabilities.where(likelier < top_p, 0).cumsum(-1)

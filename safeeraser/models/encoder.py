@@ -8,13 +8,16 @@ from typing import Any
 
 import torch
 from cachetools import LRUCache, cached
+from jinja2.exceptions import TemplateError
 from torch import Tensor
 
+from safeeraser.config import RunConfig
 from safeeraser.data import images
 from safeeraser.data.records import VQA, DataError
 from safeeraser.losses import IGNORED, Term, base_sets
 from safeeraser.models import packing
 from safeeraser.models.attention import Packs, packs
+from safeeraser.models.checks import ModelError
 
 SETS = ("forget", "refusal", "retain", "decouple")
 
@@ -28,7 +31,7 @@ class Batch:
     """Rows of one forward pass and, for each token, the pair it belongs to.
 
     inputs: what the model's forward takes (input_ids [rows, length], attention_mask or position_ids, pixel_values ...).
-    labels: [rows, length], the answer tokens and the end token; IGNORED elsewhere.
+    labels: [rows, length], the answer tokens with the end token, if that is trained; IGNORED elsewhere.
     example: [rows, length], index of the example within the micro-batch.
     member: [rows, length], index into SETS. Both are per token because a row may hold several pairs.
     segments: [rows, length], for packed rows which tokens see each other (`packing.mask`); None for one pair a row.
@@ -86,28 +89,55 @@ LONG = 512
 class Encoder:
     """Turns pairs into tensors with one model's processor.
 
-    max_length: of question and answer, in tokens. even: rows that share a forward pass are at least this long, as a
-    share of the longest; 0 puts all into one.
+    max_length: of question and answer, in tokens. system_prompt: stands before every question, as the model's own chat
+    format has it. end_token: whether an answer ends with the token that ends it. even: rows that share a forward pass
+    are at least this long, as a share of the longest; 0 puts all into one.
+
+    Raises:
+        ModelError: the chat format has no place for a system prompt, or this one would be read as something else.
     """
 
-    def __init__(self, processor: Any, *, max_length: int = 512, even: float = 0.75) -> None:
+    def __init__(
+        self,
+        processor: Any,
+        *,
+        max_length: int = 512,
+        system_prompt: str | None = None,
+        end_token: bool = True,
+        even: float = 0.75,
+    ) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.max_length = max_length
+        self.system_prompt = system_prompt
+        self.end_token = end_token
         self.even = even
+        if system_prompt is not None:
+            _check_system_prompt(processor, system_prompt)
         self.seen = cached(LRUCache(PICTURES, lambda seen: sum(tensor.nbytes for tensor in seen[0].values())))(
             self._seen
         )
         self.tokens = cached(LRUCache(TEXTS, lambda encoded: TOKEN * len(encoded[0])))(self._tokens)
 
+    @classmethod
+    def of(cls, processor: Any, config: RunConfig) -> "Encoder":
+        """The encoder that a run's settings ask for."""
+        return cls(
+            processor,
+            max_length=config.max_length,
+            system_prompt=config.system_prompt,
+            end_token=config.end_token,
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         """A process that is not forked, as on macOS, gets an encoder that keeps nothing yet."""
-        return partial(Encoder, max_length=self.max_length, even=self.even), (self.processor,)
+        how = {name: getattr(self, name) for name in ("max_length", "system_prompt", "end_token", "even")}
+        return partial(Encoder, **how), (self.processor,)
 
     def prompt(self, question: str, *, shown: bool = True) -> str:
         """The question in the model's own chat format, up to where the answer begins; shown: with one picture."""
-        content = [*([{"type": "image"}] if shown else []), {"type": "text", "text": question}]
-        return self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        turns = _turns(question, self.system_prompt, shown=shown)
+        return self.processor.apply_chat_template(turns, add_generation_prompt=True)
 
     def pixels(self, picture: Path | None) -> dict[str, Tensor]:
         """What the model takes of one picture: pixel_values [1, ...] and whatever else its family asks for."""
@@ -202,12 +232,12 @@ class Encoder:
         if answer is None:
             return prompt_ids, len(prompt_ids)
         joint, end = self.around
-        ids = [*self._ids(prompt + joint + answer, shown), end]
+        ids = self._ids(prompt + joint + answer, shown) + [end] * self.end_token
         if ids[: len(prompt_ids)] != prompt_ids:
             raise DataError(
                 f"the tokenizer merges the prompt's end into the answer: {prompt[-20:]!r} + {answer[:20]!r}"
             )
-        longest = self.max_length + len(self.tokenizer(shown, add_special_tokens=False)["input_ids"])
+        longest = self.max_length + self._length(shown) + self._system_length
         if len(prompt_ids) >= longest:
             raise DataError(f"--max-length {self.max_length} leaves no room for the answer to {question[:60]!r}...")
         return ids[:longest], len(prompt_ids)
@@ -216,11 +246,7 @@ class Encoder:
     def around(self) -> tuple[str, int]:
         """What the chat format writes between a prompt and its answer, and the token that ends an answer."""
         prompt, mark = self.prompt("?"), "ANSWER"
-        content = [{"type": "image"}, {"type": "text", "text": "?"}]
-        turns = [
-            {"role": "user", "content": content},
-            {"role": "assistant", "content": [{"type": "text", "text": mark}]},
-        ]
+        turns = [*_turns("?", self.system_prompt), _turn("assistant", mark)]
         whole = self.processor.apply_chat_template(turns)
         if not whole.startswith(prompt):
             raise DataError(f"the chat template does not continue its own prompt: {prompt!r} became {whole!r}")
@@ -228,6 +254,18 @@ class Encoder:
         ends = set(self.tokenizer.all_special_ids)
         written = self.tokenizer(rest, add_special_tokens=False)["input_ids"]
         return joint, next((token for token in written if token in ends), self.tokenizer.eos_token_id)
+
+    @cached_property
+    def _system_length(self) -> int:
+        """How many tokens the system prompt adds, with what the chat format writes around it."""
+        if self.system_prompt is None:
+            return 0
+        bare = self.processor.apply_chat_template(_turns("?"), add_generation_prompt=True)
+        return self._length(self.prompt("?")) - self._length(bare)
+
+    def _length(self, text: str) -> int:
+        """How many tokens a text has by itself."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _ids(self, text: str, shown: str) -> list[int]:
         """The text's tokens, with what the processor writes for the picture in its place."""
@@ -271,3 +309,39 @@ def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     for place, tensor in enumerate(tensors):
         stacked[(place, *map(slice, tensor.shape[1:]))] = tensor[0]
     return stacked
+
+
+def _turns(question: str, system_prompt: str | None = None, *, shown: bool = True) -> list[dict[str, Any]]:
+    """What is said up to a question, as chat templates take it; shown: with one picture."""
+    first = [] if system_prompt is None else [_turn("system", system_prompt)]
+    return [*first, _turn("user", question, *([{"type": "image"}] if shown else []))]
+
+
+def _turn(role: str, text: str, *before: dict[str, str]) -> dict[str, Any]:
+    return {"role": role, "content": [*before, {"type": "text", "text": text}]}
+
+
+def _check_system_prompt(processor: Any, text: str) -> None:
+    """Raise ModelError unless the chat format says such a text before the question, once, as nobody's turn."""
+    if written := special_tokens(processor, text):
+        raise ModelError(f"--system-prompt contains {', '.join(written)}, which means something else to the model")
+    apply, mark = partial(processor.apply_chat_template, add_generation_prompt=True), "SYSTEM-TEXT"
+    told, asked = _turns("?", mark)
+    try:
+        whole = apply([told, asked])
+    except (TemplateError, TypeError) as error:  # how templates refuse a role, and how they stumble over one
+        raise ModelError(f"--system-prompt: the model's chat format takes none ({error}); {_LEAVE_OUT}") from error
+    answered = apply([{**told, "role": "assistant"}, asked])  # what a format without one makes of it
+    before, *after = whole.split(mark)
+    if len(after) != 1 or "?" in before or whole == answered:
+        raise ModelError(f"--system-prompt: the model's chat format has no place for one; {_LEAVE_OUT}")
+
+
+_LEAVE_OUT = "leave it out (--no-system-prompt)"
+
+
+def special_tokens(processor: Any, text: str) -> list[str]:
+    """Those that a text spells: they would reach the model as a second picture, or as the end of the text."""
+    added = processor.tokenizer.added_tokens_decoder.values()
+    special = {processor.image_token, *(token.content for token in added if token.special)}
+    return sorted(token for token in special if token in text)

@@ -18,8 +18,8 @@ SHARD = "5GB"
 KNOWN = ("method", "pd", "lora_rank", "lora_alpha", "train_projector")
 SETTINGS = (
     *("method", "pd", "pd_weight", "retain_weight", "seed", "epochs", "max_steps", "batch_size", "accumulation"),
-    *("lr", "weight_decay", "warmup", "clip", "max_length", "lora_rank", "lora_alpha", "lora_dropout"),
-    *("train_projector", "precision", "quantization"),
+    *("lr", "weight_decay", "decay_biases", "warmup", "clip", "max_length", "end_token", "system_prompt"),
+    *("lora_rank", "lora_alpha", "lora_dropout", "train_projector", "precision", "quantization"),
 )
 
 

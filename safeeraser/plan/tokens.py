@@ -45,24 +45,30 @@ class Encodes(Protocol):
 class Estimate:
     """Token ids of about the right number, for a model whose tokenizer cannot be read.
 
-    picture_tokens: that the model spends on a picture. max_length: as `encoder.Encoder` takes it.
+    picture_tokens: that the model spends on a picture. max_length, system_prompt, end_token: as `encoder.Encoder` takes
+    them.
     """
 
-    def __init__(self, *, picture_tokens: int, max_length: int) -> None:
-        self.picture_tokens = picture_tokens
+    def __init__(
+        self, *, picture_tokens: int, max_length: int, system_prompt: str | None = None, end_token: bool = True
+    ) -> None:
+        # What every prompt on a picture begins with, of which max_length counts the template alone.
+        self.uncounted = picture_tokens + len(_text(system_prompt or ""))
         self.max_length = max_length
+        self.end_token = end_token
 
     def tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
         """Ids that tell one text from another, so that only the template's start and the picture are shared."""
-        shown = self.picture_tokens if picture else 0
-        prompt = [0] * (shown + TEMPLATE) + _text(question)
+        uncounted = self.uncounted - (0 if picture else self.picture_tokens)
+        prompt = [0] * (uncounted + TEMPLATE) + _text(question)
         if answer is None:
             return prompt, len(prompt)
-        return [*prompt, *_text(answer), 1][: self.max_length + shown], len(prompt)
+        ids = [*prompt, *_text(answer)] + [1] * self.end_token
+        return ids[: self.max_length + uncounted], len(prompt)
 
     def prefix(self, encoded: Sequence[tuple[list[int], int]]) -> int:
-        """The template's start and the picture."""
-        return self.picture_tokens + TEMPLATE
+        """The template's start, with the system prompt, and the picture."""
+        return self.uncounted + TEMPLATE
 
 
 class BySize:
@@ -258,7 +264,12 @@ def encoder(config: RunConfig, picture_tokens: int, *, official_size: bool) -> t
 
     official_size: for the data set of that name, which only an estimate can count.
     """
-    estimate = Estimate(picture_tokens=picture_tokens, max_length=config.max_length)
+    estimate = Estimate(
+        picture_tokens=picture_tokens,
+        max_length=config.max_length,
+        system_prompt=config.system_prompt,
+        end_token=config.end_token,
+    )
     how = f"estimated: {picture_tokens} tokens a picture, {CHARACTERS} characters a token"
     if official_size:
         return estimate, f"{how}, for data of the official size and the paper's lengths"
@@ -266,4 +277,4 @@ def encoder(config: RunConfig, picture_tokens: int, *, official_size: bool) -> t
         processor = model_sizes.processor(config.model)
     except ModelError:
         return estimate, f"{how}, as the model's own processor cannot be read"
-    return BySize(Encoder(processor, max_length=config.max_length)), "counted with the model's own processor"
+    return BySize(Encoder.of(processor, config)), "counted with the model's own processor"

@@ -4,7 +4,8 @@ When several processes work on a run, the main one alone writes (`processes.py`)
 `DamagedError`, whoever reads it.
 
 Files: config.json, state.json, log.jsonl, adapter/, checkpoints/step-N/, answers.jsonl, verdicts.jsonl, scores.json;
-looks.jsonl and looks-verdicts.jsonl (answers along training); job.json, log.txt and cancel (a run that was launched).
+looks.jsonl and looks-verdicts.jsonl (answers along training); tensorboard/ and wandb/ (what these trackers write);
+job.json, log.txt and cancel (a run that was launched).
 Not covered: what the stages write into them (`unlearn/train.py`, `generate/answering.py`, `judge/`,
 `score/metrics.py`, `jobs.py`), and what makes a file's content whole (`contents.py`).
 """
@@ -83,6 +84,8 @@ class Run:
         self.verdicts = folder / "verdicts.jsonl"
         self.looks = folder / "looks.jsonl"
         self.looks_verdicts = folder / "looks-verdicts.jsonl"
+        self.tensorboard = folder / "tensorboard"
+        self.wandb = folder / "wandb"
         self.job = folder / "job.json"
         self.log_text = folder / "log.txt"
         self.cancel = folder / "cancel"
@@ -132,6 +135,7 @@ class Run:
             self.delete()
         self.check(config, data_hash=data_hash, imported=imported)
         if self.config_file.exists():
+            self._track(config.track)
             return
         with files.explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +143,13 @@ class Run:
             facts = {"config": config.model_dump(), **_origin(), "data_hash": data_hash, "imported": imported}
             self.set_state("created")  # before the config, which makes the folder a run
             _write(self.config_file, facts)
+
+    def _track(self, track: str | None) -> None:
+        """The last command says where the rest of training is shown: a tracker that fails can be left out."""
+        facts = self.facts
+        if facts["config"].get("track") != track and not self.adapter.exists():
+            with self.lock():
+                _write(self.config_file, {**facts, "config": facts["config"] | {"track": track}})
 
     def check_free(self) -> None:
         """Raise RunError if the folder holds files of somebody else.

@@ -17,11 +17,16 @@ from rich.text import Text
 
 from safeeraser.data.rows import Score, ScoreRow
 from safeeraser.losses import UNTRAINED, place
-from safeeraser.score.metrics import METRICS, REFUSALS, SARR_SPLIT, SCORES, columns
+from safeeraser.score.metrics import METRICS, PAPER, REFUSALS, SARR_SPLIT, SCORES, columns
 
 # What makes two numbers comparable. It gets columns of its own where rows differ in it.
 CONTEXT = ("model", "data", "judge", "decoding", "settings")
 TITLES = (SCORES, SARR_SPLIT, REFUSALS)
+# What a table's numbers are good for, where that is not plain.
+NOTES = {
+    PAPER: "As the published code counts: empty answers are left out, a failed judge call stays and counts for "
+    "nothing. To be set beside published numbers only."
+}
 UNKNOWN = "–"
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
@@ -81,11 +86,11 @@ def summarise(rows: Iterable[ScoreRow]) -> list[Summary]:
     ]
 
 
-def titles(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def titles(rows: Iterable[Mapping[str, Any]], of: Sequence[str] = TITLES) -> list[str]:
     """The tables of which at least one row has a metric that stands in no other; the first is always there."""
     known = {name for row in rows for name, score in row["metrics"].items() if score["value"] is not None}
     own = {metric.tables[0] for name, metric in METRICS.items() if name in known and len(metric.tables) == 1}
-    return [title for title in TITLES if title in own or title == TITLES[0]]
+    return [title for title in of if title in own or title == of[0]]
 
 
 def _order(context: tuple[str, ...], method: str, pd: float) -> tuple:
@@ -107,10 +112,11 @@ def _cell(scores: Sequence[Score], *, alone: bool) -> Cell | None:
     return Cell(mean(values), stdev(values) if len(values) > 1 else None, low, high, len(values))
 
 
-def as_text(rows: Iterable[ScoreRow]) -> list[Table]:
-    """The tables for a terminal."""
+def as_text(rows: Iterable[ScoreRow], of: Sequence[str] = TITLES) -> list[Table]:
+    """The tables for a terminal, those of these that say something."""
     rows = list(rows)
-    return [_rich(title, summary(rows, title), _caption(rows)) for title in titles(rows)]
+    captions = {title: " ".join([_caption(rows), *filter(None, [NOTES.get(title)])]) for title in titles(rows, of)}
+    return [_rich(title, summary(rows, title), caption) for title, caption in captions.items()]
 
 
 def as_markdown(rows: Iterable[ScoreRow]) -> str:
@@ -158,7 +164,8 @@ def _numbers(summary: Summary, columns: Mapping[str, str]) -> list[str]:
 def summary(rows: Iterable[ScoreRow], table: str) -> pd.DataFrame:
     """A table as text, in percent: one line a method and PD weight, its mean and spread over runs.
 
-    table: one of TITLES. The columns: the parts of the context in which rows differ, Method, PD, Runs, the metrics.
+    table: one of those that a `Metric` names. The columns: the parts of the context in which rows differ, Method, PD,
+    Runs, the metrics.
     """
     rows = list(rows)
     found = summarise(rows)

@@ -39,19 +39,29 @@ class Kept:
     """The same, with the last hidden states of each pair ([tokens, width], the model's own precision) kept on disk.
 
     A pair that is found has what was computed when it was first seen, bit by bit; in a batch of another size its last
-    bits may differ. limit: GB that the pairs of all models may take together. max_length: where answers were cut.
+    bits may differ. limit: GB that the pairs of all models may take together. max_length, system_prompt, end_token:
+    what else decides a pair's tokens, as in `encoder.Encoder`.
 
     Raises:
         SafeEraserError: the model is spread over processes (FSDP), where only whole forward passes work.
     """
 
-    def __init__(self, adapted: PeftModel, *, limit: float, max_length: int, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        adapted: PeftModel,
+        *,
+        limit: float,
+        max_length: int,
+        system_prompt: str | None = None,
+        end_token: bool = True,
+        folder: Path | None = None,
+    ) -> None:
         self.adapted = adapted
         self.network: Any = adapted.get_base_model()
         if any(isinstance(module, FSDPModule) for module in adapted.modules()):
             raise SafeEraserError("--base-cache: the model is split over processes by FSDP; leave the flag out")
         self.store = Store(folder or folder_of("base"), limit * GB)
-        self.max_length = max_length
+        self.encoding = max_length, system_prompt, end_token
         self.model_key = fingerprint(self.network)
         self.hits = 0
         self.misses = 0
@@ -81,7 +91,7 @@ class Kept:
     def _key(self, pair: Pair) -> str:
         _, _, vqa = pair
         assert vqa.picture is not None
-        facts = (vqa.question, vqa.answer, _content(vqa.picture), self.max_length)
+        facts = (vqa.question, vqa.answer, _content(vqa.picture), *self.encoding)
         return f"{self.model_key}/{hashlib.sha256(repr(facts).encode()).hexdigest()}"
 
 

@@ -34,7 +34,7 @@ from safeeraser.generate.questions import look_questions
 from safeeraser.losses import Term
 from safeeraser.models import adapter, checks, features, loading
 from safeeraser.models.encoder import Encoder, MicroBatch
-from safeeraser.runs import processes
+from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run
 from safeeraser.runs.progress import Reporter
 from safeeraser.unlearn import checkpoints, looks, reference
@@ -67,7 +67,7 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
     network, processor = loading.load(config.model, **how)
     unlearner = _unlearner(network, run, terms, steps, saved)
-    encoder = Encoder(processor, max_length=config.max_length)
+    encoder = Encoder.of(processor, config)
     if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
         encoder.even = 0.0  # processes that share the weights need equally many forward passes
     done = checkpoints.load_trainer(saved, unlearner.base, unlearner.trainer)
@@ -77,7 +77,11 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     batches = _batches(MicroBatches(examples, encoder, config, terms), unlearner.accelerator, steps=range(done, steps))
     task = progress and progress.add_task("unlearn", total=steps, completed=done, note="")
     unlearner.model.train()
-    with _stop_on_signal() as stop, checks.explain_memory(_less_memory(config)):
+    with (
+        _stop_on_signal() as stop,
+        checks.explain_memory(_less_memory(config)),
+        trackers.tracking(run, done=done) as track,
+    ):
         for step in range(done + 1, steps + 1):
             row = {
                 "step": step,
@@ -87,6 +91,7 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
             measured, told = unlearner.step(step, batches, stop)
             row |= measured
             run.append(run.log, [row])
+            track(row)
             run.set_state("running", stage="unlearn", step=step, steps=steps)
             if progress:
                 progress.update(task, completed=step, note=_note(row))
@@ -198,15 +203,32 @@ def _unlearner(
         features.cache(base, limit=config.feature_cache)
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
-    optimizer = torch.optim.AdamW(adapter.trainable(base), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(_decayed(base, config), lr=config.lr, weight_decay=config.weight_decay)
     schedule = get_cosine_schedule_with_warmup(optimizer, round(config.warmup * steps), steps)
     with checks.explain_memory(_less_memory(config)):
         model, optimizer = accelerator.prepare(base, optimizer)
     trainer = Trainer(optimizer, schedule, accelerator.scaler)
     base_logits = reference.computed(base)
     if config.base_cache and losses.base_sets(terms):
-        base_logits = reference.Kept(base, limit=config.base_cache, max_length=config.max_length)
+        base_logits = reference.Kept(
+            base,
+            limit=config.base_cache,
+            max_length=config.max_length,
+            system_prompt=config.system_prompt,
+            end_token=config.end_token,
+        )
     return Unlearner(config, terms, accelerator, model, base, trainer, base_logits)
+
+
+def _decayed(base: PeftModel, config: RunConfig) -> list[Any]:
+    """What AdamW trains; biases as a group of their own where weight decay leaves them alone."""
+    if config.decay_biases:
+        return adapter.trainable(base)
+    groups: dict[bool, list[torch.nn.Parameter]] = {False: [], True: []}
+    for name, parameter in base.named_parameters():
+        if parameter.requires_grad:
+            groups[name.endswith("bias")].append(parameter)
+    return [{"params": groups[False]}, {"params": groups[True], "weight_decay": 0.0}]
 
 
 def _check_processes(config: RunConfig) -> None:

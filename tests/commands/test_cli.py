@@ -353,6 +353,30 @@ def test_example_runs_are_found_by_name(runs_folder: Path):
     assert all(Run.find(run.name).folder == run.folder for run in examples)
 
 
+def test_scores_as_the_published_code_counts_are_shown_where_they_are_asked_for(
+    runs_folder: Path, capsys: pytest.CaptureFixture
+):
+    run = next(run.name for run in every() if run.ships and run.config.method == "base")
+    shown = []
+    for flag in ([], ["--paper"]):
+        assert cli.main(["score", run, *flag]) == 0
+        shown.append(capsys.readouterr().out)
+    assert "As published" not in shown[0]
+    assert "What SARR is made of" in shown[1]
+    assert "To be set beside published numbers only." in " ".join(shown[1].split("As published")[1].split())
+
+
+def test_every_flag_that_the_page_on_the_published_code_names_is_there(capsys: pytest.CaptureFixture):
+    page = (Path(__file__).parents[2] / "docs" / "paper.md").read_text(encoding="utf-8")
+    for verb in ("run", "score"):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            cli.main([verb, "--help"])
+    named, known = (set(re.findall(r"--[a-z-]+[a-z]", text)) for text in (page, capsys.readouterr().out))
+    assert {"--system-prompt", "--no-top-k", "--no-end-token", "--no-decay-biases", "--paper"} <= named <= known
+    assert f"--top-k {RunConfig.create('paper').top_k}" in page
+    assert "docs/paper.md" in README
+
+
 HEAVY = {"pandas", "scipy", "nltk", "torch", "transformers", "streamlit", "plotly"}
 
 

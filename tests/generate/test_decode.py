@@ -8,6 +8,7 @@ import pytest
 import torch
 from families import FAMILIES
 from torch import Tensor
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
@@ -97,7 +98,7 @@ def test_sampled_answers_do_not_depend_on_engine_batch_or_order(
     loaded: tuple[Any, Encoder], asked: list[Question], base: RunConfig
 ):
     network, encoder = loaded
-    sampled = base.model_copy(update={"temperature": 1.0, "top_p": 0.95, "answer_batch": 7})
+    sampled = base.model_copy(update={"temperature": 1.0, "top_k": 9, "top_p": 0.95, "answer_batch": 7})
     again = [replace(question, sample=sample) for question in asked for sample in range(3)]
     expected = one_at_a_time(network, encoder, again, sampled)
     assert said(network, encoder, again, sampled) == expected
@@ -183,9 +184,9 @@ def test_a_model_that_would_answer_otherwise_is_refused(tiny_model: Path, asked:
         said(network, Encoder(processor), asked, base)
 
 
-def drawn(probabilities: list[float], uniform: list[float], *, top_p: float = 1.0, temperature: float = 1.0) -> list:
+def drawn(probabilities: list[float], uniform: list[float], *, temperature: float = 1.0, **how: Any) -> list:
     logits = torch.tensor([probabilities]).log().expand(len(uniform), -1)
-    return sampling.sample(logits, torch.tensor(uniform), temperature=temperature, top_p=top_p).tolist()
+    return sampling.sample(logits, torch.tensor(uniform), temperature=temperature, **how).tolist()
 
 
 def test_a_draw_walks_through_the_likeliest_tokens_first():
@@ -200,6 +201,32 @@ def test_the_nucleus_is_the_fewest_tokens_that_reach_top_p():
     assert drawn(likely, [0.62, 0.63, 0.9999], top_p=0.7) == [2, 0, 0]
     assert drawn(likely, [0.0, 0.9999], top_p=0.4) == [2, 2]
     assert drawn(likely, [0.9999], top_p=0.81) == [3]
+
+
+def test_top_k_comes_before_the_nucleus():
+    # The two likeliest, 0.5 and 0.3, become 0.625 and 0.375: of these the first alone reaches 0.6. The other way round,
+    # 0.5 does not reach 0.6, so both would stay.
+    likely = [0.3, 0.05, 0.5, 0.15]
+    assert drawn(likely, [0.0, 0.9999], top_k=2, top_p=0.6) == [2, 2]
+    assert drawn(likely, [0.62, 0.63, 0.9999], top_k=2) == [2, 0, 0]
+    assert drawn(likely, [0.9999], top_k=1) == [2]
+    assert drawn(likely, [0.9999], top_k=9) == drawn(likely, [0.9999], top_k=None) == [1]
+    # Tokens as likely as the last one stay: 0.4, 0.3, 0.3.
+    assert drawn([0.3, 0.4, 0.3], [0.39, 0.41, 0.69, 0.71], top_k=2) == [1, 0, 0, 2]
+
+
+def test_the_tokens_left_are_those_of_transformers():
+    logits = torch.randn(3, 60, generator=torch.Generator().manual_seed(2)) * 2
+    warp = [TemperatureLogitsWarper(0.8), TopKLogitsWarper(7), TopPLogitsWarper(0.9)]
+    theirs = logits
+    for one in warp:
+        theirs = one(torch.empty(0), theirs)
+    uniform = torch.linspace(0, 0.9999, 500)
+    for row, kept in zip(logits, theirs, strict=True):
+        ours = sampling.sample(row.expand(500, -1), uniform, temperature=0.8, top_k=7, top_p=0.9)
+        assert set(ours.tolist()) == set(kept.isfinite().nonzero().flatten().tolist())
+        shares = torch.bincount(ours, minlength=60) / 500
+        assert torch.allclose(shares, kept.softmax(-1), atol=2 / 500)
 
 
 def test_the_temperature_sharpens():

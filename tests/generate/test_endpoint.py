@@ -103,6 +103,24 @@ def test_samples_have_seeds_of_their_own_that_a_second_asking_repeats(
     assert seeds[:3] == seeds[3:6]
     assert len(set(seeds)) == 6
     assert {(body["temperature"], body["top_p"]) for body in server.asked} == {(0.7, 0.8)}
+    assert not any("top_k" in body for body in server.asked)
+
+
+def test_a_system_prompt_is_a_message_of_its_own_and_top_k_a_field_that_some_servers_refuse(
+    server: Answering, asked: list[Question], base: RunConfig
+):
+    told = {"system_prompt": "Be brief.", "temperature": 1.0, "top_k": 50}
+    assert ask(server, asked[:1], base.model_copy(update=told)) == expected(asked[:1])
+    (sent,) = server.asked
+    assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert (sent["messages"][1]["role"], sent["top_k"]) == ("user", 50)
+    decoding = 'sampled, T=1, top_k=50, top_p=0.9, at most 5 tokens, system prompt "Be brief."'
+    assert stages.decoding(base.model_copy(update=told), []) == decoding
+    ask(server, asked[:1], base.model_copy(update=told | {"temperature": 0.0}))
+    assert "top_k" not in server.asked[-1]
+    server.before = lambda number: (400, {"error": {"message": "Unrecognized request argument: top_k"}}, {})
+    with pytest.raises(EndpointError, match=r"takes no top_k.*--no-top-k; status 400: .*Unrecognized"):
+        ask(server, asked[:1], base.model_copy(update=told))
 
 
 def test_pictures_arrive_byte_by_byte_and_only_a_format_that_endpoints_do_not_read_becomes_png(

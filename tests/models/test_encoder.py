@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from safeeraser.data.records import DataError, Dataset
 from safeeraser.losses import IGNORED, Term, nll
 from safeeraser.models import encoder as batches
 from safeeraser.models import loading
+from safeeraser.models.checks import ModelError
 from safeeraser.models.encoder import SETS, Batch, Encoder
 from safeeraser.unlearn.forward import answers, view
+
+PACKAGE = Path(batches.__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,30 @@ def test_a_long_answer_is_cut_and_a_long_question_is_refused(encoder, item):
     assert len(ids) == prompt + 2
     with pytest.raises(DataError, match="--max-length 4 leaves no room"):
         Encoder(encoder.processor, max_length=4).tokens(item.question, item.answer, item.picture)
+
+
+def test_without_the_end_token_an_answer_ends_with_its_own_last(encoder, item):
+    bare = Encoder(encoder.processor, end_token=False)
+    ids, prompt = encoder.tokens(item.question, item.answer, item.picture)
+    assert bare.tokens(item.question, item.answer, item.picture) == (ids[:-1], prompt)
+    (batch,) = bare.training_batches([(0, "forget", item)], pack=True)
+    assert decode(bare, batch.labels[batch.labels != IGNORED]) == "It sits."
+
+
+def test_a_system_prompt_is_before_each_question_and_none_of_the_longest_length(encoder, item):
+    told = Encoder(encoder.processor, system_prompt="Where is the kite?", max_length=12)
+    plain = Encoder(encoder.processor, max_length=12)
+    ids, prompt = told.tokens(item.question, item.answer, item.picture)
+    theirs, length = plain.tokens(item.question, item.answer, item.picture)
+    assert decode(told, ids[:prompt]).startswith("SYSTEM: Where is the kite? USER:")
+    assert ids[prompt:] == theirs[length:]
+    assert len(ids) - len(theirs) == prompt - length > 4
+    pairs = [(0, "forget", item), (0, "retain", replace(item, question="What is this?"))]
+    (row,) = told.training_batches(pairs, pack=True)
+    text = decode(told, row.inputs["input_ids"][0])
+    assert (text.count("SYSTEM:"), text.count("ASSISTANT:")) == (1, 2)
+    with pytest.raises(ModelError, match="--system-prompt contains <image>, which means something else"):
+        Encoder(encoder.processor, system_prompt="See <image>.")
 
 
 def test_an_encoder_keeps_no_more_pictures_and_texts_than_it_may(encoder, tiny_data, monkeypatch):
@@ -132,7 +160,15 @@ def test_the_base_models_predictions_reach_the_tokens_they_belong_to():
 
 def test_a_process_that_is_not_forked_gets_an_equal_encoder(encoder: Encoder, item):
     encoder.pixels(item.picture)
-    own = Encoder(encoder.processor, max_length=99, even=0.5)
+    own = Encoder(encoder.processor, max_length=99, system_prompt="Where is it?", end_token=False, even=0.5)
     sent = pickle.loads(pickle.dumps(own))
-    assert (sent.max_length, sent.even, len(sent.seen.cache)) == (99, 0.5, 0)
+    assert (sent.max_length, sent.system_prompt, sent.end_token) == (99, "Where is it?", False)
+    assert (sent.even, len(sent.seen.cache)) == (0.5, 0)
     assert sent.tokens(item.question, item.answer, item.picture) == own.tokens(item.question, item.answer, item.picture)
+
+
+def test_every_stage_encodes_as_the_runs_settings_say():
+    made = {path.name: path.read_text().count("Encoder(") for path in PACKAGE.rglob("*.py") if path.name != "health.py"}
+    assert {name: count for name, count in made.items() if count} == {}
+    used = {path.name for path in PACKAGE.rglob("*.py") if "Encoder.of(processor, config)" in path.read_text()}
+    assert used == {"answering.py", "answerer.py", "train.py", "tokens.py"}

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig
 
-from safeeraser.config import RunConfig
+from safeeraser.config import VICUNA, RunConfig
 from safeeraser.data.records import VQA, Dataset
 from safeeraser.models import adapter, families, loading
 from safeeraser.models.checks import ModelError
@@ -74,6 +74,38 @@ def test_token_ids_and_pixels_are_the_processors_own(family, checkpoints, items)
     assert set(ours) == set(theirs)
     for name, tensor in ours.items():
         assert torch.allclose(tensor, theirs[name]), name
+
+
+def test_a_system_prompt_stands_where_the_chat_format_has_it(checkpoints):
+    llava, idefics3 = (
+        Encoder(loading.load(str(checkpoints[name]))[1], system_prompt=VICUNA) for name in ("llava", "idefics3")
+    )
+    # As LLaVA's conversation `vicuna_v1` has it, but for the picture's mark, which transformers fills in.
+    assert llava.prompt("Where?") == f"{VICUNA} USER: <image>\nWhere? ASSISTANT:"
+    assert idefics3.prompt("Where?").startswith(f"<|im_start|>System: {VICUNA}<end_of_utterance>\nUser:<image>Where?")
+
+
+NEXT = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}<<SYS>>\n{{ message['content'][0]['text'] }}\n"
+    "<</SYS>>\n\n{% elif message['role'] == 'user' %}[INST] <image>\n{{ message['content'][1]['text'] }} [/INST]"
+    "{% endif %}{% endfor %}"
+)
+REFUSING = NEXT.replace("<<SYS>>", "{{ raise_exception('System role not supported') }}")
+STUMBLING = NEXT.replace("['content'][0]['text'] }}\n", "['content'] + '' }}\n")
+
+
+def test_a_chat_format_without_a_system_prompt_refuses_one(checkpoints):
+    _, processor = loading.load(str(checkpoints["llava_next"]))
+    with pytest.raises(ModelError, match=r"has no place for one; leave it out \(--no-system-prompt\)"):
+        Encoder(processor, system_prompt="Be brief.")
+    processor.chat_template = NEXT
+    assert Encoder(processor, system_prompt="Be brief.").prompt("Where?") == (
+        "<<SYS>>\nBe brief.\n<</SYS>>\n\n[INST] <image>\nWhere? [/INST]"
+    )
+    for template, why in ((REFUSING, "System role not supported"), (STUMBLING, "can only concatenate list")):
+        processor.chat_template = template
+        with pytest.raises(ModelError, match=f"the model's chat format takes none .*{why}.*leave it out"):
+            Encoder(processor, system_prompt="Be brief.")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

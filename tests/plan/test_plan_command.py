@@ -101,6 +101,25 @@ def test_only_one_picture_of_each_size_is_opened(config: RunConfig, tiny_data: D
     assert len(encoder.seen.cache) == len(by_size.first) == 1
 
 
+def test_a_system_prompt_is_counted_once_a_picture_and_an_end_token_once_an_answer(
+    config: RunConfig, tiny_data: Dataset
+):
+    plain = tokens.training(tiny_data, changed(config, pack=False), counter(config))
+    told = changed(config, pack=False, system_prompt="Where is it?", end_token=False)
+    encoder = Encoder.of(loading.load(config.model)[1], told)
+    asked = tiny_data.train[0].forget[0]
+    longer = len(encoder.tokens(asked.question, None, asked.picture)[0]) - len(
+        Encoder(encoder.processor).tokens(asked.question, None, asked.picture)[0]
+    )
+    assert longer > 3
+    counted = tokens.training(tiny_data, told, counter(told))
+    assert counted.separate == plain.separate + (longer - 1) * sum(plain.pairs.values())
+    assert counted.answers == plain.answers - sum(plain.pairs.values())
+    packed = tokens.training(tiny_data, changed(config), counter(config)).packed
+    rows = tokens.training(tiny_data, changed(config), counter(config)).pictures
+    assert counted.packed == packed + longer * rows - sum(plain.pairs.values())
+
+
 def test_the_official_size_gives_the_papers_ratio(runs_folder: Path):
     config = RunConfig.create("paper", model=SEVEN)
     told = forecast.forecast(config, None, [hardware.get("h100")])
@@ -108,11 +127,11 @@ def test_the_official_size_gives_the_papers_ratio(runs_folder: Path):
     # 1,800 records of 4 triples; a step is 32 of them, ten passes.
     assert told.tokens.pairs == {"refusal": 7200, "retain": 7200, "decouple": 7200}
     assert (told.plan.steps, told.passes) == (2250, 10)
-    # 576 of the picture, 10 of the template, 30 of the question; then 15 or 150 of the answer, and the end token.
-    prompt = 576 + 10 + 30
-    assert told.tokens.separate == 7200 * (3 * (prompt + 1) + 15 + 150 + 150)
+    # 39 of the system prompt, 576 of the picture, 10 of the template, 30 of the question; then 15 or 150 of the answer.
+    prompt = 39 + 576 + 10 + 30
+    assert told.tokens.separate == 7200 * (3 * prompt + 15 + 150 + 150)
     # Per record a harmful row of 8 and a safe row of 4 pairs; forget and retain ask other questions.
-    shared, own = 576 + 10, 30 + 1
+    shared, own = 39 + 576 + 10, 30
     assert told.tokens.packed == 1800 * (2 * shared + 4 * (own + 15) + 8 * (own + 150))
     assert 2.5 < told.tokens.separate / told.tokens.packed < 3.5
     # Forget of both splits three times, retain and decouple of val once.
@@ -135,8 +154,8 @@ def test_memory_and_time_follow_from_the_settings(runs_folder: Path):
     assert told(base_cache=10.0).training < usual.training
     # Ten passes of 1,800 harmful rows of 8 pairs and safe rows of 4, and the retain pairs of the base model; the vision
     # tower for each row. 40 % of 165.2 TFLOP/s.
-    trained = 18_000 * (2 * 586 + 12 * 181)
-    base = 18_000 * (586 + 4 * 181)
+    trained = 18_000 * (2 * 625 + 12 * 180)
+    base = 18_000 * (625 + 4 * 180)
     operations = trained * (4 * 6_476_005_376 + 6 * 79_953_920) + base * 2 * 6_476_005_376
     operations += 3 * 18_000 * 576 * 2 * 303_507_456
     assert usual.training == pytest.approx(operations / (0.4 * 165.2e12), rel=1e-6)

@@ -1,6 +1,8 @@
 """Run folders: names, finding, resuming, locking."""
 
+import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ import psutil
 import pytest
 from written import answer_row
 
-from safeeraser.config import ConfigError, RunConfig
+from safeeraser.commands import flags
+from safeeraser.config import VICUNA, ConfigError, RunConfig
 from safeeraser.runs import jobs
 from safeeraser.runs.folder import Run, RunError, check_name, every
 
@@ -47,6 +50,22 @@ def test_the_paper_preset_has_the_published_settings():
     assert (paper.lr, paper.epochs, paper.lora_rank, paper.lora_alpha, paper.seed) == (1e-4, 10, 32, 256, 233)
     assert paper.batch_size * paper.accumulation == 32
     assert RunConfig.create("paper", lr=2e-4).lr == 2e-4
+    assert (paper.system_prompt, paper.top_k, paper.end_token, paper.decay_biases) == (VICUNA, 50, False, False)
+    assert (paper.base().system_prompt, paper.base().top_k) == (VICUNA, 50)
+
+
+def test_what_can_be_off_in_a_preset_has_a_flag_for_it():
+    parser = argparse.ArgumentParser()
+    flags.add_settings(parser)
+    off = ["--preset", "paper", "--no-system-prompt", "--no-top-k", "--end-token", "--decay-biases"]
+    config = flags.config(parser.parse_args(off))
+    assert (config.system_prompt, config.top_k, config.end_token, config.decay_biases) == (None, None, True, True)
+    assert flags.config(parser.parse_args(["--top-k", "0"])) == RunConfig()
+    told = RunConfig(system_prompt='-Be brief, "please".', top_k=5, end_token=False, temperature=1.0)
+    assert flags.config(parser.parse_args(told.flags())) == told
+    assert flags.config(parser.parse_args(shlex.split(told.other_flags()))).system_prompt == told.system_prompt
+    with pytest.raises(ConfigError, match="--system-prompt: String should have at least 1 character"):
+        RunConfig.create(system_prompt="")
 
 
 def test_the_same_config_finds_the_same_run(runs_folder: Path):

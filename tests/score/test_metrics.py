@@ -48,8 +48,10 @@ def test_the_names_are_those_of_the_score_row():
     assert set(METRICS) == {
         *("asr_efficacy", "rr_efficacy", "asr_generality", "rr_generality"),
         *("sarr", "sarr_seen", "sarr_unseen", "sarr_refusal", "sarr_gibberish", "sarr_off_topic"),
-        *("rouge_l", "rouge_l_paper", "gpt_eval", "specificity", "retain_accuracy", "rr_unseen", "holes"),
+        *("rouge_l", "gpt_eval", "specificity", "retain_accuracy", "rr_unseen", "holes"),
         *("refused_retain", "refused_decouple", "refused_general", "rr_text", "refused_text"),
+        *("asr_efficacy_paper", "rr_efficacy_paper", "asr_generality_paper", "rr_generality_paper"),
+        *("sarr_paper", "rouge_l_paper", "gpt_eval_paper"),
     }
 
 
@@ -90,7 +92,11 @@ def test_sarr_counts_what_is_not_normal_and_its_parts_add_up(world):
     assert scores["sarr_refusal"]["value"] == pytest.approx(3 / 7)
     assert scores["sarr_gibberish"]["value"] == pytest.approx(2 / 7)
     assert scores["sarr_off_topic"]["value"] == pytest.approx(1 / 7)
-    assert {scores[name]["unscored"] for name in METRICS if name.startswith("sarr_") and scores[name]["n"]} == {1}
+    assert {
+        scores[name]["unscored"]
+        for name in METRICS
+        if name.startswith("sarr_") and name != "sarr_paper" and scores[name]["n"]
+    } == {1}
 
 
 def test_a_kind_nobody_could_tell_is_unscored_in_all_parts_of_sarr(world):

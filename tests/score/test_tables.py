@@ -7,7 +7,8 @@ import re
 import pytest
 from rich.console import Console
 
-from safeeraser.score.tables import as_csv, as_latex, as_markdown, as_text, summarise
+from safeeraser.score.metrics import REFUSALS, SCORES
+from safeeraser.score.tables import as_csv, as_latex, as_markdown, as_text, summarise, titles
 
 
 def score_row(method="po", *, pd=0.0, seed=0, judge="demo", data="demo", **values) -> dict:

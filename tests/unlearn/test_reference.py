@@ -43,9 +43,10 @@ def test_what_was_kept_gives_the_loss_that_was_computed(
     for name, value in plain.items():
         assert first[name].item() == pytest.approx(value.item(), rel=1e-6)
         assert second[name].item() == pytest.approx(value.item(), rel=1e-6)
-    other = reference.Kept(adapted, limit=1.0, max_length=40, folder=tmp_path)
-    term_losses(adapted, other, micro, terms)
-    assert other.hits == 0  # answers cut elsewhere are other pairs
+    for how in ({"max_length": 40}, {"system_prompt": "Be brief."}, {"end_token": False}):
+        other = reference.Kept(adapted, limit=1.0, **{"max_length": 512, **how}, folder=tmp_path)
+        term_losses(adapted, other, micro, terms)
+        assert other.hits == 0  # answers told or cut in another way are other pairs
 
 
 def test_two_base_models_do_not_share_what_is_kept(adapted, config: RunConfig):

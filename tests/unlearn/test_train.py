@@ -176,6 +176,27 @@ def test_a_runs_steps_are_its_epochs_in_whole_optimizer_steps_or_as_many_as_aske
     assert config.model_copy(update={**settings, "max_steps": 3}).steps(50) == 3
 
 
+def test_biases_decay_only_where_the_settings_say_so(config: RunConfig, tiny_data: Dataset, runs_folder: Path):
+    network, _ = loading.load(config.model)
+    adapted = adapter.attach(network, config)
+    assert train._decayed(adapted, config) == adapter.trainable(adapted)
+    others, biases = train._decayed(adapted, config.model_copy(update={"decay_biases": False}))
+    names = {id(parameter): name for name, parameter in adapted.named_parameters()}
+    assert sorted(names[id(one)].rpartition("modules_to_save.default.")[2] for one in biases["params"]) == [
+        "linear_1.bias",
+        "linear_2.bias",
+    ]
+    assert (biases["weight_decay"], len(others["params"]) + 2) == (0.0, len(adapter.trainable(adapted)))
+    # Biases start at 0; the first step moves each by the learning rate, the second first halves what decays.
+    settings = {"max_steps": 2, "lr": 1e-3, "weight_decay": 1e3, "warmup": 0.0}
+    left = {}
+    for decay in (True, False):
+        run = new_run(config.model_copy(update={**settings, "decay_biases": decay}), f"decay-{decay}")
+        train.train(run, tiny_data)
+        left[decay] = next(t for name, t in weights(run).items() if name.endswith("linear_1.bias")).abs().mean().item()
+    assert left[True] < 0.9 * left[False]
+
+
 # --- saving, resuming, stopping
 
 
@@ -233,10 +254,11 @@ def _kill_after(run: Run, *, step: int) -> None:
     process.kill()
 
 
+@pytest.mark.parametrize("settings", [{}, {"decay_biases": False, "end_token": False, "system_prompt": "Be brief."}])
 def test_ctrl_c_leaves_a_run_that_goes_on(
-    config: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict, config: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    config = config.model_copy(update={"checkpoint_every": 100})
+    config = config.model_copy(update={"checkpoint_every": 100, **settings})
     whole, stopped = new_run(config, "whole"), new_run(config, "stopped")
     train.train(whole, tiny_data)
     append = Run.append

@@ -9,7 +9,7 @@ import streamlit as st
 from safeeraser.charts.words import labels, method_name, numbers, ordered, percent, score_of, wording, written
 from safeeraser.data.rows import ScoreRow
 from safeeraser.score import paper, tables
-from safeeraser.score.metrics import columns
+from safeeraser.score.metrics import PAPER, columns
 from safeeraser.ui.frame import state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import plots
@@ -75,10 +75,12 @@ def every_number(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def draw_all(rows: Sequence[Row]) -> None:
-    """The tables of `tables.titles`, by run or by method, and their downloads."""
+    """The tables of `tables.titles` and that of the published code's, by run or by method, and their downloads."""
     means = state.toggle("Mean over seeds", "means", help="One line a method: mean ± sample standard deviation")
-    for title in tables.titles(rows):
+    for title in tables.titles(rows, (*tables.TITLES, PAPER)):
         st.subheader(title)
+        if title in tables.NOTES:
+            st.caption(tables.NOTES[title])
         _draw((by_method if means else by_run)(rows, title), what=title)
     how = "Mean ± sample standard deviation over runs" if means else "With 95 % intervals"
     st.caption(f"In percent, official val. {how}. {scoring.stands_on(rows, 'sarr')}")

@@ -26,7 +26,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Training": (),
     "LoRA": ("lora_rank", "lora_alpha", "lora_dropout", "train_projector"),
     "Answering": (
-        *("temperature", "top_p", "samples", "max_new_tokens", "answer_batch", "engine", "eval_records", "judge"),
+        *("system_prompt", "temperature", "top_k", "top_p", "samples", "max_new_tokens"),
+        *("answer_batch", "engine", "eval_records", "judge"),
     ),
 }
 OPEN = "What"
