@@ -6,7 +6,7 @@ from safeeraser import stages
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import say
 from safeeraser.judge import grading, measured
-from safeeraser.judge.guard import STRICT
+from safeeraser.judge.guard import STRICT, named
 from safeeraser.judge.guards import CONTROVERSIAL
 from safeeraser.judge.rules import RulesJudge
 from safeeraser.runs.folder import Run
@@ -30,5 +30,8 @@ def do(options: argparse.Namespace) -> None:
         judge = grading.get(f"{judge}+controversial={options.controversial}").name
     stages.judge(run, running.source_of(run), judge)
     say(f"verdicts: {run.verdicts} ({len(run.rows(run.verdicts))} rows)")
+    if judge.startswith("guard:"):
+        row = named(judge.removeprefix("guard:")).guard
+        say(f"The row {row.name} was written from the model's card and not tried on its weights; open: {row.untried}.")
     for sentence in measured.of_rules().values() if judge == RulesJudge.name else ():
         say(sentence)

@@ -77,7 +77,7 @@ def _agree(runs: Sequence[Run], sources: Mapping[str, Source], judges: Sequence[
             err.print(f"note: {name}: there is no check that both {a} and {b} decide")
             continue
         made = table(*lines[0])
-        made.title = f"{name}: A = {a}, B = {b}"
+        made.title = f"{name}: first {a}, second {b}"
         for line in lines:
             made.add_row(*map(str, line.values()))
         made.caption = "95 % intervals, answers about one picture (in the demo world: one thing) taken together"
@@ -88,7 +88,7 @@ def _line(one: "two_judges.Compared") -> dict[str, str | int]:
     from safeeraser.score import agreement
 
     found = one.found
-    counts = {"Both yes": found.both_true, "Only A": found.first_only, "Only B": found.second_only}
+    counts = {"Both yes": found.both_true, "Only first": found.first_only, "Only second": found.second_only}
     counts["Both no"] = found.both_false
     asked = {"Split": one.split, "Set": one.set, "Check": one.check}
     return {**asked, **agreement.cells(found), **counts}

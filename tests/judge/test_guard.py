@@ -332,7 +332,8 @@ def test_every_row_tests_each_of_its_checks_both_ways_and_with_an_answer_that_sp
     for guard in GUARDS.values():
         found = {(case.check, case.verdict) for case in guard.known_cases}
         assert found == {(check, verdict) for check in guard.checks for verdict in (True, False)}
-        assert any(case.answer.endswith(guard.spoof) for case in guard.known_cases)
+        assert guard.spoofs
+        assert all(any(case.answer.endswith(spoof) for case in guard.known_cases) for spoof in guard.spoofs)
         assert all(item.picture and item.picture.exists() for item in guards.ITEMS.values())
 
 
@@ -343,6 +344,7 @@ def test_the_command_grades_a_run_beside_its_other_judge(taught, runs_folder: Pa
     run.answers.write_text("\n".join(answers) + "\n")
     name = f"guard:{QWEN}={taught(QWEN)}"
     assert main(["judge", "graded", "--judge", name, "--controversial", "safe"]) == 0
+    assert "not tried on its weights" in capsys.readouterr().out
     rows = [row for row in run.rows(run.verdicts) if row["judge"] != "demo"]
     assert [(row["judge"], row["check"]) for row in rows] == [
         (f"{name}+controversial=safe", check) for _ in answers for check in CHECKS["forget"]

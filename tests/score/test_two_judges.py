@@ -99,7 +99,7 @@ def test_answers_of_other_data_are_an_error(run: Run):
 def test_the_command_prints_agreement_for_people_and_programs(run: Run, capsys: pytest.CaptureFixture):
     assert main(["score", "twice", "--agreement", "a", "b"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "twice: A = a, B = b" in told
+    assert "twice: first a, second b" in told
     assert "val forget refusal 4 0 50.0 -0.33 2 1 1 0" in told
     assert main(["score", "twice", "--agreement", "a", "b", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)

@@ -40,15 +40,15 @@ def opened_at(run: Run, **parameters: str) -> AppTest:
 def test_two_judges_show_how_far_they_agree_and_what_they_contradict_each_other_on(twice: Run):
     app = opened_at(twice)
     text = marked(app)
-    assert "A is `demo`, B is `other`, on val: 384 answers." in text
+    assert "First `demo`, second `other`, on val: 384 answers." in text
     assert "Disputed answers: 3" in text
     found, counts = (table.value for table in app.dataframe[:2])
     assert found.to_dict("records")[0]["n"] == 383
     assert found["Same verdict (%)"][0].startswith("99.2 [")
     assert found["Cohen's kappa"][0].startswith("0.00")  # A says one word only: what agrees is chance
-    assert counts.to_numpy().tolist() == [["A: Yes", 0, 0], ["A: No", 3, 380]]
-    assert text.count("A · Judge `demo`: **No**: refused") == 3
-    assert text.count("B · Judge `other`: **Yes**") == 3
+    assert counts.to_numpy().tolist() == [["Yes", 0, 0], ["No", 3, 380]]
+    assert text.count("First · Judge `demo`: **No**: refused") == 3
+    assert text.count("Second · Judge `other`: **Yes**") == 3
 
 
 def test_what_a_judge_replies_is_shown_as_it_is(twice: Run):
@@ -61,14 +61,14 @@ def test_a_filter_leaves_what_it_says(twice: Run):
     rows = two_judges.both(twice, "demo", "other")
     normal = rows[(rows["check"] == "normal") & rows["id"].str.startswith("val/")]
     every = judging_twice.EVERY
-    kinds = (judging_twice.ALL, judging_twice.ONLY_A, judging_twice.ONLY_B, judging_twice.UNDECIDED)
+    kinds = (judging_twice.ALL, judging_twice.FIRST, judging_twice.SECOND, judging_twice.UNDECIDED)
     assert [len(judging_twice.chosen(normal, kind=kind, category=every)) for kind in kinds] == [3, 0, 3, 1]
     first = str(normal["category"].iloc[0])
     assert len(judging_twice.chosen(normal, kind=judging_twice.ALL, category=first)) == 3
     assert judging_twice.chosen(normal, kind=judging_twice.ALL, category="Weapon").empty
     text = marked(opened_at(twice, dispute=judging_twice.UNDECIDED))
-    assert "1 pass." in text
-    assert "B · Judge `other`: **No verdict**" in text
+    assert "1 pass the filters." in text
+    assert "Second · Judge `other`: **No verdict**" in text
 
 
 def test_one_click_opens_the_answer_in_compare(twice: Run):
@@ -90,7 +90,7 @@ def test_a_labeller_does_not_see_a_dispute_that_is_still_to_be_labelled(twice: R
     app.session_state["who"] = "Ann"
     text = marked(app.run())
     assert "3 of them are in the sample that Ann labels, and have no label yet: hidden, to stay blind." in text
-    assert "A · Judge" not in text
+    assert "First · Judge" not in text
 
 
 def test_the_same_labels_correct_the_rate_of_every_judge(twice: Run):

@@ -16,7 +16,7 @@ from safeeraser.ui.views import audit_results, auditing
 from safeeraser.ui.views.auditing import Sample
 
 ALL = "All disputes"
-ONLY_A, ONLY_B, UNDECIDED = "Only A says yes", "Only B says yes", "Only one decided"
+FIRST, SECOND, UNDECIDED = "Only the first says yes", "Only the second says yes", "Only one decided"
 EVERY = "Every category"
 
 
@@ -27,12 +27,12 @@ def draw(view: View, sample: Sample) -> None:
         command = as_code(f"safeeraser judge {sample.run.name} --judge rules")
         st.info(f"Only {as_code(str(view.judge))} has graded this run. A second judge grades beside it: {command}.")
         return
-    other = state.select("Judge B", others, "other", resets=("page",), width=400)
+    other = state.select("Second judge", others, "other", resets=("page",), width=400)
     stamps = [stamp(path) for path in (sample.run.answers, sample.run.verdicts)]
     every = _both(str(sample.run.folder), str(view.judge), other, stamps)
     rows = auditing.of_view(view, sample.audit, every[every["check"] == sample.audit.check])
     st.subheader("How far they agree")
-    st.markdown(f"A is {as_code(str(view.judge))}, B is {as_code(other)}, on {view.split}: {len(rows):,} answers.")
+    st.markdown(f"First {as_code(str(view.judge))}, second {as_code(other)}, on {view.split}: {len(rows):,} answers.")
     _measure(view, rows)
     _disputes(view, sample, rows, other)
 
@@ -51,9 +51,9 @@ def _measure(view: View, rows: pd.DataFrame) -> None:
     with right:
         counts = pd.DataFrame(
             {
-                "": ["A: Yes", "A: No"],
-                "B: Yes": [found.both_true, found.second_only],
-                "B: No": [found.first_only, found.both_false],
+                "First \\ second": ["Yes", "No"],
+                "Yes": [found.both_true, found.second_only],
+                "No": [found.first_only, found.both_false],
             }
         )
         st.dataframe(counts, hide_index=True, width=420, alt="How often each of the two judges says yes and no")
@@ -66,18 +66,18 @@ def _measure(view: View, rows: pd.DataFrame) -> None:
 def _disputes(view: View, sample: Sample, rows: pd.DataFrame, other: str) -> None:
     st.subheader(f"Disputed answers: {len(two_judges.contradicting(rows))}")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kinds = (ALL, ONLY_A, ONLY_B, UNDECIDED)
+        kinds = (ALL, FIRST, SECOND, UNDECIDED)
         kind = state.select("Show which", kinds, "dispute", resets=("page",), width=200)
         categories = [EVERY, *sorted(set(rows["category"]))]
         category = state.select("Category", categories, "of", resets=("page",), width=200)
     found = _without_blind(sample, chosen(rows, kind=kind, category=category))
-    st.caption(f"{len(found):,} pass.")
+    st.caption(f"{len(found):,} pass the filters.")
     start = audit_results.PER_PAGE * state.page_number("page", items=len(found), per_page=audit_results.PER_PAGE)
     for at, (_, row) in enumerate(found.iloc[start : start + audit_results.PER_PAGE].iterrows(), start=start):
         with st.container(border=True):
             said = [
-                f"{side.upper()} · {audit_results.verdict(judge, row[f'verdict_{side}'], row[f'reply_{side}'])}"
-                for side, judge in (("a", view.judge), ("b", other))
+                f"{word} · {audit_results.verdict(judge, row[f'verdict_{side}'], row[f'reply_{side}'])}"
+                for word, side, judge in (("First", "a", view.judge), ("Second", "b", other))
             ]
             audit_results.draw_dispute(view, sample.run, row, at, said)
 
@@ -89,8 +89,8 @@ def chosen(rows: pd.DataFrame, *, kind: str, category: str) -> pd.DataFrame:
         rows = rows[a.isna() != b.isna()]
     else:
         rows = two_judges.contradicting(rows)
-        if kind in (ONLY_A, ONLY_B):
-            rows = rows[rows["verdict_a"] == (kind == ONLY_A)]
+        if kind in (FIRST, SECOND):
+            rows = rows[rows["verdict_a"] == (kind == FIRST)]
     return rows if category == EVERY else rows[rows["category"] == category]
 
 
