@@ -211,7 +211,7 @@ def _teach(made: Any, words: PreTrainedTokenizerFast, guard: Guard, wanted: Mapp
         if not guard.labels:
             logits = logits[:, -targets.shape[1] - 1 : -1].transpose(1, 2)
         loss = cross_entropy(logits, targets)
-        if loss < 0.01:
+        if loss < 0.05:
             made.eval()
             return
         optimiser.zero_grad()
