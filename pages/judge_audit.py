@@ -4,7 +4,7 @@ import streamlit as st
 
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.frame.text import as_code
-from safeeraser.ui.views import audit_results, auditing
+from safeeraser.ui.views import audit_results, auditing, judging_twice
 
 view = st.session_state["view"]
 header.title("Judge audit")
@@ -13,8 +13,12 @@ st.caption(
     f"Label {len(sample.drawn):,} of {len(sample.rows):,} {view.split} answers graded by "
     f"{as_code(str(view.judge))}, without seeing its verdicts. Drawn by seed: a larger sample adds to a smaller one."
 )
-if state.select("Show", ("Label", "Results"), "show", widget=st.segmented_control, required=True) == "Label":
-    auditing.draw(view, sample)
-else:
-    st.header("Results")
-    audit_results.draw(view, sample)
+match state.select("Show", ("Label", "Results", "Two judges"), "show", widget=st.segmented_control, required=True):
+    case "Label":
+        auditing.draw(view, sample)
+    case "Results":
+        st.header("Results")
+        audit_results.draw(view, sample)
+    case _:
+        st.header("Two judges")
+        judging_twice.draw(view, sample)

@@ -11,6 +11,7 @@ from safeeraser.data.records import VQA, DataError
 from safeeraser.data.rows import AnswerRow, VerdictRow
 from safeeraser.judge.contract import CHECKS, Asked, Judge, JudgeError, Verdict
 from safeeraser.judge.demo import DemoJudge
+from safeeraser.judge.guard import CHOICES, GuardJudge
 from safeeraser.judge.rules import RulesJudge
 
 
@@ -30,6 +31,7 @@ class Kind:
 JUDGES: dict[str, Kind] = {
     "rules": Kind(lambda model, refusals: RulesJudge(refusals)),
     "demo": Kind(lambda model, refusals: DemoJudge()),
+    "guard": Kind(lambda model, refusals: GuardJudge(model), CHOICES),
 }
 
 

@@ -35,7 +35,7 @@ def test_kappa_of_the_textbook_table_is_0_4():
     # p_o = 35/50; the judge says true 25/50, the human 30/50: p_e = 0.5 * 0.6 + 0.5 * 0.4 = 0.5; (0.7 - 0.5) / 0.5
     assert found.kappa == pytest.approx(0.4)
     assert found.observed == pytest.approx(0.7)
-    assert (found.both_true, found.judge_only, found.human_only, found.both_false) == (20, 5, 10, 15)
+    assert (found.both_true, found.first_only, found.second_only, found.both_false) == (20, 5, 10, 15)
     assert (found.n, found.unscored) == (50, 0)
     # 1.96 standard errors by Cohen's formula sqrt(p_o (1 - p_o) / n) / (1 - p_e) = 0.1296: 0.146 to 0.654
     assert found.kappa_low == pytest.approx(0.146, abs=0.03)

@@ -342,7 +342,7 @@ def drawn(check: str, n: int) -> auditing.Sample:
     run, audit = Run(EXAMPLES / PO), auditing.AUDITS[check]
     rows = outcomes.checked(run, "demo", audit.check)
     rows = rows[(rows["set"] == audit.set) & (rows["split"] == "val")]
-    rows = rows.assign(picture=[id.rsplit("/", 2)[0] for id in rows["id"]])
+    rows = rows.assign(unit=[id.rsplit("/", 2)[0] for id in rows["id"]])
     return auditing.Sample(run, audit, rows, outcomes.draw(rows, n=n, seed=0))
 
 
@@ -379,7 +379,7 @@ def test_results_show_raw_and_corrected_rate_the_disputes_and_the_export(open_pa
     app = open_page("judge_audit", check="decouple/normal", n="4", show="Results")
     assert not app.exception
     text = marked(app)
-    assert "SARR as the judge `demo` sees it: 100.0 [96.2, 100.0] %" in text
+    assert "SARR as the judge `demo` sees it: 100.0 [92.6, 100.0] %" in text
     assert "Disputed answers: 1" in text
     assert "Judge `demo`: **No**: refused" in text
     assert app.dataframe[1].value.to_numpy().tolist() == [["Yes", 0, 0], ["No", 1, 3]]

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from safeeraser.runs.folder import Run
 from safeeraser.score import agreement, intervals, labels
 from safeeraser.score.agreement import Agreement, CorrectedRate
 from safeeraser.score.labels import Label
-from safeeraser.ui.frame import state
+from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import item, labelling
@@ -18,6 +19,8 @@ from safeeraser.ui.views.auditing import Audit, Sample
 
 PER_PAGE = 10
 WORDS = {value: word for word, value in labelling.VERDICTS.items()}
+JUDGED = WORDS | {None: "No verdict"}
+INTERVALS = "[95 % interval], answers about one picture (in the demo world: one thing) taken together."
 
 
 def draw(view: View, sample: Sample) -> None:
@@ -34,6 +37,7 @@ def draw(view: View, sample: Sample) -> None:
     st.subheader("Agreement and corrected rate")
     _say_raw(view, sample)
     _table(sample, given, people)
+    _other_judges(view, sample, given)
     _say_how_complete(everyone)
     whose = state.select(
         "Whose labels",
@@ -59,13 +63,13 @@ def _labelled(sample: Sample, given: Sequence[Label]) -> pd.DataFrame:
 def _measured(rows: pd.DataFrame) -> Agreement:
     """The agreement on the rows that have a label."""
     rows = rows[rows["labels"] > 0]
-    return agreement.agreement(list(zip(rows["verdict"], rows["human"], strict=True)), rows["picture"].tolist())
+    return agreement.agreement(list(zip(rows["verdict"], rows["human"], strict=True)), rows["unit"].tolist())
 
 
 def _corrected(sample: Sample, rows: pd.DataFrame) -> CorrectedRate | None:
     said = rows["human"].to_dict()  # the drawn rows keep the index of all rows
     human = [said.get(place) for place in sample.rows.index]
-    return agreement.corrected_rate(sample.rows["verdict"].tolist(), human, sample.rows["picture"].tolist())
+    return agreement.corrected_rate(sample.rows["verdict"].tolist(), human, sample.rows["unit"].tolist())
 
 
 def table(sample: Sample, given: Sequence[Label], people: Sequence[str]) -> pd.DataFrame:
@@ -80,11 +84,8 @@ def _line(sample: Sample, rows: pd.DataFrame, name: str) -> dict[str, str | int]
     return {
         "Labels of": name or "Everyone, by majority",
         "Labelled": int((rows["labels"] > 0).sum()),
-        "No verdict": found.unscored,
-        "n": found.n,
-        "Same verdict (%)": _written(found.observed, found.observed_low, found.observed_high, scale=100),
-        "Cohen's kappa": _written(found.kappa, found.kappa_low, found.kappa_high, digits=2),
-        f"{sample.audit.rate} corrected (%)": _written(*_turned(sample.audit, value, low, high), scale=100),
+        **agreement.cells(found),
+        f"{sample.audit.rate} corrected (%)": agreement.written(*_turned(sample.audit, value, low, high), scale=100),
     }
 
 
@@ -95,28 +96,52 @@ def _turned(audit: Audit, value: float | None, low: float | None, high: float | 
     return tuple(None if one is None else 1 - one for one in (value, high, low))
 
 
-def _written(value: float | None, low: float | None, high: float | None, *, scale: float = 1, digits: int = 1) -> str:
-    if value is None:
-        return "–"
-    text = f"{scale * value:.{digits}f}"
-    return text if low is None or high is None else f"{text} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+def by_judge(view: View, sample: Sample, given: Sequence[Label]) -> pd.DataFrame:
+    """One line for each judge that graded the run: its own rate, and what everyone's labels of the sample make of it.
+
+    The sample was drawn by seed, id and sample alone, so it is as random for another judge as for the header's.
+    """
+    keys = {item.as_key(row) for _, row in sample.drawn.iterrows()}
+    lines = []
+    for judge in reading.judges(sample.run):
+        rows = sample.rows if judge == view.judge else auditing.graded(view, sample.run, sample.audit, judge)
+        drawn = rows[[key in keys for key in zip(rows["id"], rows["sample"], strict=True)]]
+        of_judge = Sample(sample.run, sample.audit, rows, drawn)
+        line = _line(of_judge, _labelled(of_judge, given), "")
+        del line["Labels of"]
+        lines.append({"Judge": judge, f"{sample.audit.rate} raw (%)": _raw(of_judge), **line})
+    return pd.DataFrame(lines)
+
+
+def _other_judges(view: View, sample: Sample, given: Sequence[Label]) -> None:
+    lines = by_judge(view, sample, given)
+    if len(lines) > 1:
+        st.markdown("**Every judge of this run, by the same labels**")
+        st.dataframe(lines, hide_index=True, alt="Raw and corrected rate of each judge, by the same labels")
+
+
+def _raw(sample: Sample) -> str:
+    """The audit's rate as the judge sees it, in percent with its interval; a dash where it decided nothing."""
+    scored = sample.rows[sample.rows["verdict"].notna()]
+    if scored.empty:
+        return agreement.UNKNOWN
+    verdicts = scored["verdict"].astype(float)
+    low, high = intervals.interval(verdicts.tolist(), scored["unit"].tolist())
+    return agreement.written(*_turned(sample.audit, float(np.mean(verdicts)), low, high), scale=100)
 
 
 def _say_raw(view: View, sample: Sample) -> None:
-    scored = sample.rows[sample.rows["verdict"].notna()]
-    unscored = len(sample.rows) - len(scored)
-    if scored.empty:
+    scored = int(sample.rows["verdict"].notna().sum())
+    unscored = len(sample.rows) - scored
+    if not scored:
         st.warning(
             f"The judge {as_code(str(view.judge))} decided none of these {len(sample.rows):,} answers: "
             "there is no rate."
         )
         return
-    verdicts = scored["verdict"].astype(float)
-    low, high = intervals.interval(verdicts.tolist(), scored["picture"].tolist())
-    raw = _written(*_turned(sample.audit, float(np.mean(verdicts)), low, high), scale=100)
     st.markdown(
-        f"**{sample.audit.rate} as the judge {as_code(str(view.judge))} sees it: {raw} %**, on {view.split}, "
-        f"n = {len(scored):,} answers, {unscored:,} unscored."
+        f"**{sample.audit.rate} as the judge {as_code(str(view.judge))} sees it: {_raw(sample)} %**, on {view.split}, "
+        f"n = {scored:,} answers, {unscored:,} unscored."
     )
 
 
@@ -126,9 +151,8 @@ def _table(sample: Sample, given: Sequence[Label], people: Sequence[str]) -> Non
         lines, hide_index=True, alt="Agreement with the judge and corrected rate, for everyone and by labeller"
     )
     st.caption(
-        "[95 % interval], answers about one picture taken together. n: answers with a verdict of both the judge and "
-        "the labeller. Kappa is agreement beyond chance, 1 is perfect; – where one side says one and the same word "
-        "only."
+        f"{INTERVALS} n: answers with a verdict of both the judge and the labeller. Kappa is agreement beyond chance, "
+        "1 is perfect; – where one side says one and the same word only."
     )
 
 
@@ -147,8 +171,8 @@ def _confusion(view: View, found: Agreement) -> None:
     counts = pd.DataFrame(
         {
             f"Judge {view.judge}": ["Yes", "No"],
-            "Labelled Yes": [found.both_true, found.human_only],
-            "Labelled No": [found.judge_only, found.both_false],
+            "Labelled Yes": [found.both_true, found.second_only],
+            "Labelled No": [found.first_only, found.both_false],
         }
     )
     st.dataframe(counts, hide_index=True, width=420, alt="How often judge and labels say yes and no")
@@ -175,6 +199,19 @@ def _disputed(view: View, sample: Sample, rows: pd.DataFrame) -> None:
 
 
 def _dispute(view: View, sample: Sample, row: pd.Series, at: int) -> None:
+    note = f" – {escape_markdown(row['note'])}" if row["note"] else ""
+    person = f"{escape_markdown(row['who'])}: **{WORDS[row['human']]}**{note}"
+    draw_dispute(view, sample.run, row, at, [verdict(view.judge, row["verdict"], row["reply"]), person])
+
+
+def verdict(judge: str | None, said: bool | None, reply: str) -> str:
+    """What a judge said of an answer and why, as Markdown."""
+    reason = f": {escape_markdown(reply)}" if reply else ""
+    return f"Judge {as_code(str(judge))}: **{JUDGED[said]}**{reason}"
+
+
+def draw_dispute(view: View, run: Run, row: pd.Series, at: int, said: Sequence[str]) -> None:
+    """An answer with what each side said of it, and the way to Compare."""
     vqa = view.source.items[row["id"]]
     left, right = st.columns([1, 4], gap="medium")
     with left:
@@ -182,12 +219,10 @@ def _dispute(view: View, sample: Sample, row: pd.Series, at: int) -> None:
     with right:
         item.draw_question(vqa)
         auditing.draw_answer(vqa, row["answer"], hidden=hidden, where=f"dispute-{at}")
-        reason = f": {escape_markdown(row['reply'])}" if row["reply"] else ""
-        st.markdown(f"Judge {as_code(str(view.judge))}: **{WORDS[row['verdict']]}**{reason}")
-        note = f" – {escape_markdown(row['note'])}" if row["note"] else ""
-        st.markdown(f"{escape_markdown(row['who'])}: **{WORDS[row['human']]}**{note}")
+        for line in said:
+            st.markdown(line)
         if st.button("Open in Compare", key=f"open-{at}", icon=":material/compare:"):
-            state.go("compare", b=sample.run.name, set=row["set"], item=f"{row['id']}#{row['sample']}")
+            state.go("compare", b=run.name, set=row["set"], item=f"{row['id']}#{row['sample']}")
 
 
 def _export() -> None:

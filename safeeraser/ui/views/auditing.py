@@ -12,6 +12,7 @@ from safeeraser.files import stamp
 from safeeraser.runs.folder import Run
 from safeeraser.score import labels, outcomes
 from safeeraser.score.labels import Label
+from safeeraser.score.units import Units
 from safeeraser.ui.frame import media, reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
@@ -51,7 +52,10 @@ AUDITS = {
 
 @dataclass(frozen=True)
 class Sample:
-    """What is audited: all rows with a verdict (`outcomes.checked`), and those of them drawn to be labelled."""
+    """What is audited: all rows with a verdict (`outcomes.checked`), and those of them drawn to be labelled.
+
+    The rows have a further column `unit`: what answers go together by.
+    """
 
     run: Run
     audit: Audit
@@ -77,7 +81,7 @@ def choose(view: View) -> Sample:
         size = state.number("Sample size", "n", low=1, high=1000, default=50, width=120)
         seed = state.number("Seed", "seed", low=0, high=10**6, default=0, width=120, help="Another one draws others")
     run, audit = view.runs[name], AUDITS[key]
-    rows = _graded(view, run, audit)
+    rows = graded(view, run, audit, view.judge)
     if rows.empty:
         command = as_code(f"safeeraser judge {run.name} --judge {view.judge}")
         st.info(
@@ -88,17 +92,21 @@ def choose(view: View) -> Sample:
     return Sample(run, audit, rows, outcomes.draw(rows, n=size, seed=seed))
 
 
-def _graded(view: View, run: Run, audit: Audit) -> pd.DataFrame:
-    """The rows of the audit's set on the header's split, with the picture that each is about."""
+def graded(view: View, run: Run, audit: Audit, judge: str) -> pd.DataFrame:
+    """The rows of the audit's set on the header's split that a judge graded, with the unit that each is about."""
     stamps = [stamp(path) for path in (run.answers, run.verdicts)]
-    rows = _checked(str(run.folder), view.judge or "", audit.check, stamps)
+    return of_view(view, audit, _checked(str(run.folder), judge, audit.check, stamps))
+
+
+def of_view(view: View, audit: Audit, rows: pd.DataFrame) -> pd.DataFrame:
+    """Of rows of a run those of the audit's set on the header's split, with the unit that each is about."""
     rows = rows[(rows["set"] == audit.set) & (rows["split"] == view.split)]
-    known = rows[rows["id"].isin(view.source.items.keys())]
+    items = view.source.items
+    known = rows[rows["id"].isin(items.keys())]
     if len(known) < len(rows):
         st.warning(f"{len(rows) - len(known):,} answers are to questions that the data set does not have any more.")
-    items = view.source.items
-    # As in the scores, a missing picture is told apart by its record.
-    return known.assign(picture=[str(items[id].picture or items[id].record) for id in known["id"]])
+    units = Units(items.values())
+    return known.assign(unit=[units.of(items[id]) for id in known["id"]])
 
 
 @st.cache_resource(max_entries=12, show_spinner="Reading verdicts")
