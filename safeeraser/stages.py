@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from safeeraser import losses
 from safeeraser.config import BASE, RunConfig
-from safeeraser.data.rows import AnswerRow, LookRow, LookVerdictRow, ScoreRow, Stage, Status, VerdictRow
+from safeeraser.data.rows import AnswerRow, Flag, LookRow, LookVerdictRow, Score, ScoreRow, Stage, Status, VerdictRow
 from safeeraser.data.source import Source
 from safeeraser.demo import world
 from safeeraser.generate.questions import questions
@@ -20,7 +20,7 @@ from safeeraser.judge import contract, grading
 from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
-from safeeraser.score import change, metrics
+from safeeraser.score import change, flags, metrics
 
 Look = TypeVar("Look", LookRow, LookVerdictRow)
 
@@ -119,6 +119,7 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
     if not verdicts:
         raise RunError(f"{run.name} has no verdicts by {judge!r}; run `safeeraser judge {run.name} --judge {judge}`")
     scored = {"answers": answers, "verdicts": verdicts, "items": source.items, "judge": judge}
+    found = metrics.metrics(**scored)
     return {
         "run": run.name,
         "model": config.model,
@@ -130,10 +131,11 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
         "judge": judge,
         "settings": config.other_flags(),
         "decoding": f"imported from {run.facts['imported']}" if run.answers_imported else decoding(config, answers),
-        "metrics": metrics.metrics(**scored),
+        "metrics": found,
         "metrics_clean_val": metrics.metrics(**scored, only=source.clean),
         "by_category": metrics.by_category(**scored),
         "change_from_base": _change(run, source, judge, verdicts),
+        "flags": _flags(run, source, judge, found),
     }
 
 
@@ -223,6 +225,16 @@ def _change(run: Run, source: Source, judge: str, verdicts: list[VerdictRow]) ->
     if run.config.method == BASE or not base.verdicts.exists():
         return None
     return {"base": base.name} | change.changes(base=_verdicts(base, judge), run=verdicts, items=source.items)
+
+
+def _flags(run: Run, source: Source, judge: str, found: dict[str, Score]) -> list[Flag]:
+    """What must be said of the run's scores (`score.flags`); nothing of a base model's run, and nothing without one."""
+    base = run.base
+    if run.config.method == BASE or not base.verdicts.exists():
+        return []
+    answers, verdicts = base.rows(base.answers), _verdicts(base, judge)
+    of_base = metrics.metrics(answers=answers, verdicts=verdicts, items=source.items, judge=judge)
+    return flags.flags(found, of_base, answer_scores(run, source, judge, "sarr"), source.items)
 
 
 def _verdicts(run: Run, judge: str, table: Path | None = None) -> list[Any]:

@@ -82,9 +82,18 @@ class Score(TypedDict):
     why: NotRequired[str]
 
 
+class Flag(TypedDict):
+    """What must be said of a run before its other numbers are read, in two or three words, and why."""
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
+    name: str
+    why: str
+
+
 class ScoreRow(TypedDict):
     """A run's `scores.json`, as `safeeraser score RUN... --json` prints it.
 
+    flags: None are looked for without the base model's run, to compare with.
     settings: the flags of what decides the result and has no column here; a row of an older version lacks them.
     """
 
@@ -103,6 +112,7 @@ class ScoreRow(TypedDict):
     metrics_clean_val: NotRequired[dict[str, Score]]
     by_category: NotRequired[dict[str, dict[str, Score]]]
     change_from_base: NotRequired[dict[str, Any] | None]
+    flags: NotRequired[list[Flag]]
 
 
 Status = Literal["created", "running", "ready", "done", "failed", "interrupted"]

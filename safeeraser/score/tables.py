@@ -28,6 +28,7 @@ NOTES = {
     "nothing. To be set beside published numbers only."
 }
 UNKNOWN = "–"
+FLAGS = "Flags"  # the column of what must be said before the numbers are read
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
@@ -50,13 +51,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Summary:
-    """One row of a table. `cells` has the metrics that at least one run could compute."""
+    """One row of a table. `cells` has the metrics that at least one run could compute, `flags` those of any run."""
 
     context: tuple[str, ...]
     method: str
     pd: float
     runs: int
     cells: dict[str, Cell]
+    flags: tuple[str, ...] = ()
 
 
 def context(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -77,11 +79,11 @@ def differing(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def summarise(rows: Iterable[ScoreRow]) -> list[Summary]:
     """Score rows, one per method and PD weight, in the order of METHODS; rows of another context are never averaged."""
-    groups: dict[tuple, list[Mapping[str, Score]]] = {}
+    groups: dict[tuple, list[ScoreRow]] = {}
     for row in rows:
-        groups.setdefault((context(row), row["method"], row["pd"]), []).append(row["metrics"])
+        groups.setdefault((context(row), row["method"], row["pd"]), []).append(row)
     return [
-        Summary(of, method, pd, len(runs), _cells(runs))
+        Summary(of, method, pd, len(runs), _cells([row["metrics"] for row in runs]), flags_of(runs))
         for (of, method, pd), runs in sorted(groups.items(), key=lambda group: _order(*group[0]))
     ]
 
@@ -91,6 +93,11 @@ def titles(rows: Iterable[Mapping[str, Any]], of: Sequence[str] = TITLES) -> lis
     known = {name for row in rows for name, score in row["metrics"].items() if score["value"] is not None}
     own = {metric.tables[0] for name, metric in METRICS.items() if name in known and len(metric.tables) == 1}
     return [title for title in of if title in own or title == of[0]]
+
+
+def flags_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names of all flags that the rows have, each once."""
+    return tuple(dict.fromkeys(flag["name"] for row in rows for flag in row.get("flags", ())))
 
 
 def _order(context: tuple[str, ...], method: str, pd: float) -> tuple:
@@ -178,9 +185,11 @@ def summary(rows: Iterable[ScoreRow], table: str) -> pd.DataFrame:
             title: _percent(one.cells.get(name), runs=one.runs, interval=len(found) == 1)
             for title, name in metrics.items()
         }
+        | {FLAGS: ", ".join(one.flags)}
         for one in found
     ]
-    header = [*(CONTEXT[at].capitalize() for at in varying), "Method", "PD", "Runs", *metrics]
+    flagged = [FLAGS] if table == SCORES and any(one.flags for one in found) else []
+    header = [*(CONTEXT[at].capitalize() for at in varying), "Method", "PD", "Runs", *metrics, *flagged]
     return pd.DataFrame(lines, columns=header)
 
 

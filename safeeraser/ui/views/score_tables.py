@@ -9,7 +9,7 @@ import streamlit as st
 from safeeraser.charts.words import labels, method_name, numbers, ordered, percent, score_of, wording, written
 from safeeraser.data.rows import ScoreRow
 from safeeraser.score import paper, tables
-from safeeraser.score.metrics import PAPER, columns
+from safeeraser.score.metrics import PAPER, SCORES, columns
 from safeeraser.ui.frame import state
 from safeeraser.ui.frame.text import escape_markdown
 from safeeraser.ui.parts import plots
@@ -36,6 +36,8 @@ def by_run(rows: Sequence[Row], table: str) -> pd.DataFrame:
         counts = {score["n"] for score in scores if score["value"] is not None}
         shared = f" (n = {counts.pop():,})" if len(counts) == 1 else ""
         found[f"{title}{shared}"] = [_cell(score, with_n=not shared) for score in scores]
+    if table == SCORES and tables.flags_of(runs):
+        found[tables.FLAGS] = [", ".join(tables.flags_of([row])) for row in runs]
     return pd.DataFrame(found)
 
 
@@ -82,9 +84,20 @@ def draw_all(rows: Sequence[Row]) -> None:
         if title in tables.NOTES:
             st.caption(tables.NOTES[title])
         _draw((by_method if means else by_run)(rows, title), what=title)
+        if title == SCORES:
+            _explain_flags(rows)
     how = "Mean ± sample standard deviation over runs" if means else "With 95 % intervals"
     st.caption(f"In percent, official val. {how}. {scoring.stands_on(rows, 'sarr')}")
     _downloads(rows)
+
+
+def _explain_flags(rows: Sequence[Row]) -> None:
+    found = ordered(rows)
+    for row, label in zip(found, labels(found), strict=True):
+        for flag in row.get("flags", ()):
+            st.caption(
+                f"**{escape_markdown(label)}: {escape_markdown(flag['name'])}.** {escape_markdown(flag['why'])}."
+            )
 
 
 def draw_paper() -> None:
