@@ -14,6 +14,8 @@ from typing import Any
 
 from PIL import Image
 
+from safeeraser.data.records import VQA
+
 HANG_UP = 0  # no reply at all
 RAW = -1  # the content is what to send, byte by byte, with the status line and the headers; the connection then ends
 Reply = tuple[int, Any, dict[str, str]]  # status, JSON or raw bytes, headers
@@ -104,6 +106,11 @@ def shown(body: dict) -> tuple[bytes, str]:
     with Image.open(io.BytesIO(decoded)) as image:
         assert Image.MIME[image.format or ""] == media
     return decoded, question["text"]
+
+
+def sent_for(item: VQA) -> bytes:
+    """What `shown` finds of the picture of an item; none of a question in words alone."""
+    return item.shown.read_bytes() if item.shown else b""
 
 
 @contextmanager

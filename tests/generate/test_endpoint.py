@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering_server import HANG_UP, Answering, Reply, reply, said, serving, shown
+from answering_server import HANG_UP, Answering, Reply, reply, said, sent_for, serving, shown
 from PIL import Image
 from warm import Started
 
@@ -55,7 +55,7 @@ def run(base: RunConfig, runs_folder: Path) -> Run:
 
 
 def expected(asked: list[Question]) -> dict[tuple[str, int], str]:
-    return {q.key: said(q.item.picture.read_bytes(), q.item.question) for q in asked if q.item.picture}
+    return {q.key: said(sent_for(q.item), q.item.question) for q in asked}
 
 
 def ask(server: Answering, asked: list[Question], config: RunConfig, **how: Any) -> dict[tuple[str, int], str]:

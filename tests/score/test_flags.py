@@ -1,4 +1,4 @@
-"""Flags: what must be said of a run before its numbers are read, in cases where a plausible mistake says the opposite."""
+"""Flags: what must be said of a run first, in cases where a plausible mistake says the opposite."""
 
 from pathlib import Path
 
