@@ -78,6 +78,7 @@ class Run:
         self.state_file = folder / "state.json"
         self.scores_file = folder / "scores.json"
         self.adapter = folder / "adapter"
+        self.weights = self.adapter / "adapter_model.safetensors"
         self.checkpoints = folder / "checkpoints"
         self.log = folder / "log.jsonl"
         self.answers = folder / "answers.jsonl"

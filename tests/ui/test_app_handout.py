@@ -50,10 +50,10 @@ def open_page(runs_folder: Path, offered: dict[str, Any]) -> Open:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No browser that could draw a chart."""
 
-    def export(*_: object, **__: object) -> bytes:
+    def svgs(*_: object, **__: object) -> list[bytes]:
         raise exports.ChartError("no browser")
 
-    monkeypatch.setattr(exports, "export", export)
+    monkeypatch.setattr(exports, "svgs", svgs)
 
 
 def pictures(page: str) -> dict[str, list[tuple[int, int]]]:
