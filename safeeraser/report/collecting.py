@@ -66,10 +66,15 @@ class Group:
         """What prints the scores of these runs again."""
         return join(["safeeraser", "score", *map(word, self.runs.values()), "--judge", self.judge])
 
-    def tests(self, metric: str) -> list[dict[str, Any]]:
-        """Each run without PD against its twin with PD, as `twins.table` has it."""
+    @cached_property
+    def tests(self) -> dict[str, list[dict[str, Any]]]:
+        """By metric of `metrics.main`, each run without PD against its twin with PD, as `twins.table` has it."""
+        pairs = twins.pairs({label: run.config for label, run in self.runs.items()})
+        return {metric: self._tested(pairs, metric) for metric in metrics.main()}
+
+    def _tested(self, pairs: Sequence[tuple[str, str]], metric: str) -> list[dict[str, Any]]:
         found = []
-        for names in twins.pairs({label: run.config for label, run in self.runs.items()}):
+        for names in pairs:
             ours, theirs = (self._answer_scores(name, metric) for name in names)
             if tested := difference(ours, theirs, self.source.items):
                 found.append((*names, tested))
@@ -147,8 +152,3 @@ def word(run: Run) -> str:
     except RunError:
         found = False
     return run.name if found else str(run.folder)
-
-
-def without_pd_and_with(group: Group) -> list[str]:
-    """The metrics on which Prompt Decouple is tested."""
-    return metrics.main() if twins.pairs({label: run.config for label, run in group.runs.items()}) else []

@@ -9,7 +9,7 @@ from typing import Any
 
 from safeeraser.charts.words import few, method_name, score_of, wording
 from safeeraser.data.rows import Score, ScoreRow
-from safeeraser.report.collecting import Group, without_pd_and_with
+from safeeraser.report.collecting import Group
 from safeeraser.score import tables
 from safeeraser.score.metrics import METRICS, columns
 
@@ -137,7 +137,7 @@ def _whose(of: Mapping[str, Sequence[str]], runs: int) -> str:
 def _tests(group: Group, again: str) -> list[Grid]:
     """Does Prompt Decouple make a difference? Nothing where no two runs differ in it alone."""
     lines: list[tuple[str, dict[str, Any]]] = [
-        (wording(name).name, row) for name in without_pd_and_with(group) for row in group.tests(name)
+        (wording(name).name, row) for name, tested in group.tests.items() for row in tested
     ]
     if not lines:
         return []

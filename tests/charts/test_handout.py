@@ -2,12 +2,12 @@
 
 import math
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from markup import Elements
 
 from safeeraser.charts import Chart, exports, handout, provenance
 from safeeraser.charts.handout import Head, Picture, Said
@@ -17,26 +17,6 @@ from safeeraser.config import RunConfig
 HOSTILE = "<img src=//evil.example onerror=alert(1)> </table><script>x</script> \"'& https://evil.example"
 PNG = b"\x89PNG\r\n"
 HEAD = Head("Title", "Demo world", "2026-01-02 03:04 UTC", "https://host/metrics?b=1&c=2")
-VOID = {"meta", "img", "br", "col"}
-
-
-class Elements(HTMLParser):
-    """The elements of a page with their attributes; they must be closed in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.opened: list[str] = []
-        self.feed(page)
-        assert self.opened == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.opened.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.opened.pop() == tag
 
 
 def score(value: float | None, *, n: int = 384, unscored: int = 0, why: str = "nobody asked") -> dict[str, Any]:

@@ -158,6 +158,23 @@ def test_metrics_hands_out_its_chart_with_the_badge_and_every_score(
     assert "What SARR is made of" in page
 
 
+def test_metrics_offers_the_report_of_the_runs_chosen(open_page: Open, undrawn: None, monkeypatch: pytest.MonkeyPatch):
+    found: dict[str, Any] = {}
+    draw = st.download_button
+
+    def button(label: str, data: Any, *args: Any, **how: Any) -> Any:
+        found[label] = data
+        return draw(label, data, *args, **how)
+
+    monkeypatch.setattr(st, "download_button", button)
+    open_page("metrics", section="Tables", runs=PO_PD)
+    page = found["Report"]()
+    assert f"safeeraser report {PO_PD} --judge demo" in page
+    assert f"{BASE} (example)" in page
+    assert PO not in page.replace(PO_PD, "")
+    assert page.count('<section class="question">') == 4
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     needs_chromium()
