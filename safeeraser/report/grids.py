@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from safeeraser.charts.words import few, method_name, score_of, wording
-from safeeraser.data.rows import Score, ScoreRow
+from safeeraser.data.rows import Benchmarked, Score, ScoreRow
 from safeeraser.report.collecting import Group
 from safeeraser.score import tables
 from safeeraser.score.metrics import METRICS, columns
+from safeeraser.score.specificity import BY_TASK
 
 UNKNOWN = "—"
 ALL, CLEAN, TESTS = "All metrics", "All metrics on clean val", "Without and with Prompt Decouple"
+BENCHMARKS = "General benchmarks"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Grid:
 def of_group(group: Group, *, again: str, most: int | None = None) -> list[Grid]:
     """All tables of a group. again: the report's command; most: runs beside each other in a table, None for all."""
     summaries = [_summary(group, title) for title in tables.TITLES]
-    return [*summaries, *_all_metrics(group, most or len(group.rows)), *_tests(group, again)]
+    return [*summaries, *_all_metrics(group, most or len(group.rows)), *_benchmarks(group), *_tests(group, again)]
 
 
 def _summary(group: Group, title: str) -> Grid:
@@ -132,6 +134,29 @@ def _reasons(group: Group, names: Iterable[str], *, clean: bool = False) -> list
 
 def _whose(of: Mapping[str, Sequence[str]], runs: int) -> str:
     return ", ".join(name if len(labels) == runs else f"{name} of {', '.join(labels)}" for name, labels in of.items())
+
+
+def _benchmarks(group: Group) -> list[Grid]:
+    """What lmms-eval measured, one line a task; nothing where it did not run."""
+    tasks = [score_of(row, "specificity").get("tasks", {}) for row in group.rows]
+    names = list(dict.fromkeys(name for of_run in tasks for name in of_run))
+    if not names:
+        return []
+    lines = [(Cell(name), *(_benchmarked(name, of_run.get(name)) for of_run in tasks)) for name in names]
+    note = (
+        "By lmms-eval on the merged model; the seven benchmarks of Specificity in percent, in brackets lmms-eval's "
+        f"standard error. {UNKNOWN}: not run."
+    )
+    return [Grid(BENCHMARKS, ("Task", *group.runs), tuple(lines), 1, (note,), "safeeraser specificity RUN")]
+
+
+def _benchmarked(task: str, found: Benchmarked | None) -> Cell:
+    if found is None:
+        return Cell(UNKNOWN)
+    scale = 100 if task in BY_TASK else 1
+    error = "" if found["stderr"] is None else f"[{scale * found['stderr']:.2f}]"
+    limit = "" if found["limit"] is None else f"--limit {found['limit']}"
+    return Cell(f"{scale * found['value']:.2f}", tuple(filter(None, (error, f"n = {found['n']:,}", limit))))
 
 
 def _tests(group: Group, again: str) -> list[Grid]:

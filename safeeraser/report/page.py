@@ -3,7 +3,6 @@
 Texts are escaped by `handout.py`. Harmful pictures, and what was answered about them, are in it only where asked for.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -233,14 +232,7 @@ def _made(label: str, run: Run, row: ScoreRow) -> Made:
         else join(jobs.command(config, name=None if run.name == config.run_name() else run.name))
     )
     weight = stages.pd_weight(config)
-    return Made(run.name, label, config, facts, row, weight, run.ships, adapter=_hash(run), command=command)
-
-
-def _hash(run: Run) -> str | None:
-    if not run.weights.exists():
-        return None
-    with run.weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Made(run.name, label, config, facts, row, weight, run.ships, adapter=run.weights_hash(), command=command)
 
 
 Section = Callable[[Group, Choices], list[Html]]
