@@ -124,9 +124,8 @@ match section:
         st.caption(f"Official val. {scoring.stands_on(rows, metric)}")
         st.caption(f"Clean val. {scoring.stands_on(rows, metric, clean=True)} {scoring.CLEAN}")
     case _:
-        scoring.warn_of_unlike(
-            rows, [name for title in tables.titles(rows) for name in metrics.columns(title).values()]
-        )
+        shown = [name for title in tables.titles(rows) for name in metrics.columns(title).values()]
+        scoring.warn_of_unlike(rows, shown)
         score_tables.draw_all(rows)
 with st.container(horizontal=True):
     handouts.metrics(view, rows, [chart] if chart else [])

@@ -5,19 +5,18 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import err, out, say, table
 from safeeraser.config import ConfigError
 from safeeraser.data.rows import Benchmarked
 from safeeraser.errors import SafeEraserError
+from safeeraser.generate import lmms_eval
+from safeeraser.generate.lmms_eval import Asked, Engine
 from safeeraser.runs.folder import Run, RunError
+from safeeraser.score import specificity
 
-if TYPE_CHECKING:
-    from safeeraser.generate.lmms_eval import Asked, Engine
-
-TASKS = "gqa,vizwiz_vqa_val,scienceqa_img,vqav2_val,pope,mmvet,mmbench_en_dev"
+TASKS = ",".join(specificity.BY_TASK)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +29,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def do(options: argparse.Namespace) -> int:
-    from safeeraser.generate import lmms_eval
-
     run, tasks = Run.find(options.run), _tasks(options.tasks)
     _check(run)
     engine = lmms_eval.find(options.lmms_eval)
@@ -85,20 +82,17 @@ def _is_done(found: Benchmarked | None, limit: int | None) -> bool:
 
 def _why_not(task: str) -> str | None:
     """Why a task is not even started, None where it can be."""
-    from safeeraser.score.specificity import BY_TASK
-
-    graded = task in BY_TASK and BY_TASK[task].graded
+    graded = task in specificity.BY_TASK and specificity.BY_TASK[task].graded
     if not graded or any(map(os.environ.get, ("OPENAI_API_KEY", "API_TYPE"))):
         return None
     return f"{task}: a GPT grades its answers and lmms-eval makes grades up without one; set OPENAI_API_KEY"
 
 
-def _asked(run: Run, weights: str | None) -> "Asked":
+def _asked(run: Run, weights: str | None) -> Asked:
     """The model that lmms-eval asks: merged now, or by an earlier call; the base model itself for its own run."""
     import torch
     from transformers import AutoConfig
 
-    from safeeraser.generate.lmms_eval import Asked
     from safeeraser.models import export, families, loading
 
     config = run.config
@@ -117,11 +111,9 @@ def _asked(run: Run, weights: str | None) -> "Asked":
 
 
 def _measure(
-    run: Run, engine: "Engine", task: str, asked: "Asked", options: argparse.Namespace, done: dict[str, Benchmarked]
+    run: Run, engine: Engine, task: str, asked: Asked, options: argparse.Namespace, done: dict[str, Benchmarked]
 ) -> dict[str, str]:
     """Run one task and keep what it gave in the run; returns why it failed, by its name, nothing where it did not."""
-    from safeeraser.generate import lmms_eval
-
     folder = run.lmms_eval / task
     err.print(f"{task}: lmms-eval {engine.version} at work; log: {folder / 'log.txt'}")
     try:
@@ -135,8 +127,6 @@ def _measure(
 
 
 def _show(done: Mapping[str, Benchmarked]) -> None:
-    from safeeraser.score import specificity
-
     shown = table("Task", "Metric", "Value", "Standard error", "n", "Of Specificity")
     for task, found in done.items():
         part = task in specificity.BY_TASK

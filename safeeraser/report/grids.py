@@ -11,7 +11,7 @@ from safeeraser.charts.words import few, method_name, score_of, wording
 from safeeraser.data.rows import Benchmarked, Score, ScoreRow
 from safeeraser.report.collecting import Group
 from safeeraser.score import tables
-from safeeraser.score.metrics import METRICS, columns
+from safeeraser.score.metrics import METRICS, PAPER, columns
 from safeeraser.score.specificity import BY_TASK
 
 UNKNOWN = "—"
@@ -41,7 +41,7 @@ class Grid:
 
 def of_group(group: Group, *, again: str, most: int | None = None) -> list[Grid]:
     """All tables of a group. again: the report's command; most: runs beside each other in a table, None for all."""
-    summaries = [_summary(group, title) for title in tables.TITLES]
+    summaries = [_summary(group, title) for title in tables.titles(group.rows, (*tables.TITLES, PAPER))]
     return [*summaries, *_all_metrics(group, most or len(group.rows)), *_benchmarks(group), *_tests(group, again)]
 
 
@@ -57,7 +57,8 @@ def _summary(group: Group, title: str) -> Grid:
         lines.append((*context, *made, *(_mean(one.cells.get(name), one.runs) for name in shown.values())))
     spread = "Mean ± sample standard deviation over seeds. " if any(one.runs > 1 for one in found) else ""
     making = tables.making(group.rows, shown)
-    notes = (f"Percent; in brackets 95 % intervals. {spread}{making}", *_reasons(group, shown.values()))
+    caveat = [tables.NOTES[title]] if title in tables.NOTES else []
+    notes = (f"Percent; in brackets 95 % intervals. {spread}{making}", *caveat, *_reasons(group, shown.values()))
     return Grid(title, tuple(head), tuple(lines), len(varying) + 1, notes, group.command)
 
 

@@ -159,6 +159,18 @@ def test_seeds_are_averaged_and_other_settings_are_not(groups: list[Group]):
     assert "is unlike the others" in text
 
 
+def test_what_lmms_eval_measured_is_a_table_with_a_dash_where_it_did_not_run(groups: list[Group]):
+    group = groups[0]
+    one = {"metric": "pope_accuracy", "value": 0.86, "stderr": 0.003, "n": 9000, "limit": None}
+    made = {"weights": None, "lmms_eval": "0.7.3", "date": ""}
+    score = {"value": None, "low": None, "high": None, "n": 0, "unscored": 0, "why": "x", "tasks": {"pope": one | made}}
+    rows = [*group.rows[:-1], group.rows[-1] | {"metrics": group.rows[-1]["metrics"] | {"specificity": score}}]
+    found = grid(Group(group.source, group.runs, rows), grids.BENCHMARKS)["pope"]  # type: ignore
+    assert (found["PO+PD"].text, found["PO+PD"].more) == ("86.00", ("[0.30]", "n = 9,000"))
+    assert found["base"].text == "—"
+    assert all(one.title != grids.BENCHMARKS for one in grids.of_group(group, again=""))
+
+
 def test_hostile_text_is_text_in_html(hostile: list[Group], groups: list[Group]):
     found = Elements(page.as_html(hostile, CHOICES)).found
     known = {tag for tag, _ in Elements(page.as_html(groups, CHOICES)).found}
