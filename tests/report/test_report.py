@@ -75,7 +75,7 @@ def test_what_is_unknown_is_a_dash_with_its_reason_below(groups: list[Group]):
     found = next(one for one in grids.of_group(groups[0], again="") if one.title == grids.ALL)
     line = next(line for line in found.rows if line[0].text == "GPT-Eval")
     assert [cell.text for cell in line[1:]] == ["—"] * 5
-    assert found.notes[1:] == ("— GPT-Eval: needs an outside judge (chat or local).",)
+    assert any(note.startswith("— GPT-Eval") and "needs an outside judge" in note for note in found.notes)
 
 
 def test_prompt_decouple_is_tested_against_its_twin(groups: list[Group]):
@@ -134,7 +134,7 @@ def test_examples_are_drawn_by_seed_and_show_safe_pictures_alone(groups: list[Gr
     answers = {row["id"]: row["answer"] for row in Run.find(BASE).rows(Run.find(BASE).answers)}
     harmful = [answers[id.replace("/decouple/", "/forget/")] for id in asked(first)]
     assert not any(answer in first for answer in harmful)
-    assert "harmful picture, " not in first
+    assert 'alt="harmful picture, ' not in first
     shown = page.as_html(groups, Choices("", "", harmful=True))
     assert all(answer in shown for answer in harmful)
     assert shown.count('alt="harmful picture, ') == 4
@@ -215,7 +215,7 @@ def test_latex_has_every_run_in_tables_that_fit_a_page(groups: list[Group]):
     text = texts.as_latex([Group(group.source, runs, [*group.rows, *group.rows])], "")
     heads = re.findall(r"\\toprule\nMetric & Unit & n & (.*?) \\\\", text)
     assert [head.count("&") + 1 for head in heads] == [4, 2]
-    assert text.count(r"\bottomrule") == text.count(r"\begin{table*}") == 5
+    assert text.count(r"\bottomrule") == text.count(r"\begin{table*}") == len(grids.of_group(group, again="")) + 1
     assert r"34.6 {\tiny {[}23.3, 48.0{]}}" in text
 
 
