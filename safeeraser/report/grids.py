@@ -11,7 +11,7 @@ from safeeraser.charts.words import few, method_name, score_of, wording
 from safeeraser.data.rows import Benchmarked, Score, ScoreRow
 from safeeraser.report.collecting import Group
 from safeeraser.score import tables
-from safeeraser.score.metrics import METRICS, PAPER, columns
+from safeeraser.score.metrics import METRICS, PAPER, SCORES, columns
 from safeeraser.score.specificity import BY_TASK
 
 UNKNOWN = "—"
@@ -49,12 +49,14 @@ def _summary(group: Group, title: str) -> Grid:
     """One line a method and PD weight: the mean and spread over runs that differ in the seed alone."""
     found, shown = tables.summarise(group.rows), columns(title)
     varying = list(tables.differing(group.rows))
-    head = [*map(str.capitalize, varying), "Method", "PD", "Runs", *shown]
+    flagged = title == SCORES and any(one.flags for one in found)
+    head = [*map(str.capitalize, varying), "Method", "PD", "Runs", *shown, *([tables.FLAGS] if flagged else [])]
     lines = []
     for one in found:
         context = [Cell(one.context[tables.CONTEXT.index(name)]) for name in varying]
         made = [Cell(method_name(one.method)), Cell(f"{one.pd:g}" if one.pd else "none"), Cell(str(one.runs))]
-        lines.append((*context, *made, *(_mean(one.cells.get(name), one.runs) for name in shown.values())))
+        values = [_mean(one.cells.get(name), one.runs) for name in shown.values()]
+        lines.append((*context, *made, *values, *([Cell(", ".join(one.flags))] if flagged else [])))
     spread = "Mean ± sample standard deviation over seeds. " if any(one.runs > 1 for one in found) else ""
     making = tables.making(group.rows, shown)
     caveat = [tables.NOTES[title]] if title in tables.NOTES else []

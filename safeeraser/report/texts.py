@@ -45,9 +45,14 @@ def introduction(groups: Sequence[Group]) -> list[str]:
 
 
 def warnings(group: Group) -> list[str]:
-    """What must be said of a group's numbers: which runs do not compare with the others, and what stands for what."""
+    """What must be said of a group's numbers: which runs do not compare or did nothing, and what is a proxy."""
     found = unlike(group.rows, METRICS)
-    return [*([found.says] if found else []), *caveats(group.rows, METRICS)]
+    flags = [
+        f"{label} {flag['name']}: {flag['why']}."
+        for label, row in zip(group.runs, group.rows, strict=True)
+        for flag in row.get("flags", ())
+    ]
+    return [*([found.says] if found else []), *flags, *caveats(group.rows, METRICS)]
 
 
 def badge(group: Group) -> list[str]:

@@ -84,6 +84,15 @@ def test_prompt_decouple_is_tested_against_its_twin(groups: list[Group]):
     assert (line["Difference (points)"].text, line["p (Holm)"].text) == ("-65.4", "< 0.001")
 
 
+def test_a_run_that_only_refuses_is_flagged_with_the_reason_above_the_tables(groups: list[Group]):
+    scores = grids.of_group(groups[0], again="")[0]
+    assert scores.head[-1] == "Flags"
+    flags = [line[-1].text for line in scores.rows]
+    assert [bool(flag) for flag in flags] == [False, True, False]
+    assert f'<p class="warning">PO {flags[1]}: ' in page.as_html(groups, CHOICES)
+    assert f"PO {flags[1]}: " in texts.as_latex(groups, "")
+
+
 def test_runs_by_other_judges_are_never_in_one_table(demo: Source, groups: list[Group]):
     row = stages.score(Run.find(PO_PD), demo, "demo") | {"judge": "rules"}
     both = collecting.collect([Run.find(PO), Run.find(PO_PD)], {"demo": demo}, rows={PO_PD: row})
