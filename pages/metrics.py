@@ -5,6 +5,7 @@ from functools import partial
 import streamlit as st
 
 from safeeraser import charts
+from safeeraser.charts import twins
 from safeeraser.score import metrics, slices, tables
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.parts import cases, plots
@@ -72,10 +73,7 @@ match section:
         if tested := scoring.tests(view, rows, metric):
             st.subheader("Does Prompt Decouple make a difference?")
             st.dataframe(tested, hide_index=True, alt="Each method without and with PD, with a test of the difference")
-            st.caption(
-                "p: how often runs that do not differ would look at least as different, by flipping the sign of whole "
-                "pictures or things; Holm: corrected for the number of rows."
-            )
+            st.caption(twins.MEANING)
     case "Trade-off":
         metric = state.select("SARR against", AGAINST, "against", format_func=scoring.name_of)
         scoring.warn_of_unlike(rows, [metric, "sarr"])
@@ -126,6 +124,9 @@ match section:
         st.caption(f"Official val. {scoring.stands_on(rows, metric)}")
         st.caption(f"Clean val. {scoring.stands_on(rows, metric, clean=True)} {scoring.CLEAN}")
     case _:
-        scoring.warn_of_unlike(rows, [name for title in tables.titles(rows) for name in metrics.columns(title).values()])
+        shown = [name for title in tables.titles(rows) for name in metrics.columns(title).values()]
+        scoring.warn_of_unlike(rows, shown)
         score_tables.draw_all(rows)
-handouts.metrics(view, rows, [chart] if chart else [])
+with st.container(horizontal=True):
+    handouts.metrics(view, rows, [chart] if chart else [])
+    handouts.report(view, rows)

@@ -20,7 +20,7 @@ from safeeraser.judge import contract, grading
 from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
-from safeeraser.score import change, flags, metrics
+from safeeraser.score import change, flags, metrics, specificity
 
 Look = TypeVar("Look", LookRow, LookVerdictRow)
 
@@ -119,7 +119,8 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
     if not verdicts:
         raise RunError(f"{run.name} has no verdicts by {judge!r}; run `safeeraser judge {run.name} --judge {judge}`")
     scored = {"answers": answers, "verdicts": verdicts, "items": source.items, "judge": judge}
-    found = metrics.metrics(**scored)
+    benchmarked = _benchmarked(run, judge)
+    found = metrics.metrics(**scored) | benchmarked
     return {
         "run": run.name,
         "model": config.model,
@@ -132,11 +133,18 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
         "settings": config.other_flags(),
         "decoding": f"imported from {run.facts['imported']}" if run.answers_imported else decoding(config, answers),
         "metrics": found,
-        "metrics_clean_val": metrics.metrics(**scored, only=source.clean),
+        "metrics_clean_val": metrics.metrics(**scored, only=source.clean) | benchmarked,
         "by_category": metrics.by_category(**scored),
         "change_from_base": _change(run, source, judge, verdicts),
         "flags": _flags(run, source, judge, found),
     }
+
+
+def _benchmarked(run: Run, judge: str) -> dict[str, Score]:
+    """Specificity by lmms-eval, where it ran and this judge has none of its own."""
+    if judge == metrics.METRICS["specificity"].judge or not run.benchmarks_file.exists():
+        return {}
+    return {"specificity": specificity.score(run.benchmarks)}
 
 
 def answer_scores(run: Run, source: Source, judge: str, metric: str) -> dict[tuple[str, int], float]:

@@ -26,6 +26,7 @@ ORDER = (
     ("charts", "generate"),
     ("unlearn",),
     ("stages",),
+    ("report",),
     ("plan",),
     ("ui", "commands"),
 )

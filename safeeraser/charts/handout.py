@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import zip_longest
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 import pandas as pd
 
@@ -91,14 +91,35 @@ PAGE = """<!doctype html>
 """
 
 
+class Ink(NamedTuple):
+    """The colour of a figure's letters, 0 to 255 each."""
+
+    red: int
+    green: int
+    blue: int
+
+    @property
+    def ink(self) -> str:
+        return f"rgb({self.red}, {self.green}, {self.blue})"
+
+    @property
+    def as_svg(self) -> bytes:
+        """As a browser writes it."""
+        return f"fill: {self.ink}".encode()
+
+
+LIGHT, DARK = Ink(27, 31, 36), Ink(230, 233, 237)  # on a light and on a dark page
+
+
 @dataclass(frozen=True)
 class Head:
-    """What stands above a handout. badge: what must be said of the data set; made: when; address: of the page."""
+    """What stands above a handout. badge: what must be said of the data set; made: when; address: what it is from."""
 
     title: str
     badge: str | None
     made: str
     address: str
+    by: str = "from the page"
 
 
 @dataclass(frozen=True)
@@ -124,19 +145,20 @@ class Said:
     reply: str = ""
 
 
-def page(head: Head, parts: Iterable[Html]) -> str:
-    """The file. It may load nothing, and runs a script only where a chart is one."""
+def page(head: Head, parts: Iterable[Html], *, style: str = "") -> str:
+    """The file. It may load nothing, and runs a script only where a chart is one. style: more of it."""
     body = "\n".join([_header(head), *parts])
     scripts = "; script-src 'unsafe-inline'" if "<script" in body else ""
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'{scripts}"
-    return PAGE.format(policy=policy, title=escape(head.title), style=STYLE, body=body)
+    return PAGE.format(policy=policy, title=escape(head.title), style=STYLE + style, body=body)
 
 
 def _header(head: Head) -> Html:
     badge = f'<span class="of-data">{escape(head.badge)}</span>' if head.badge else ""
     return Html(
         f"<header><div><h1>{escape(head.title)}</h1>{badge}</div>"
-        f"<p>Made {escape(head.made)} with SafeEraser from the page<br>{escape(head.address) or UNKNOWN}</p></header>"
+        f"<p>Made {escape(head.made)} with SafeEraser {escape(head.by)}"
+        f"<br>{escape(head.address) or UNKNOWN}</p></header>"
     )
 
 
@@ -234,7 +256,7 @@ def question(
     """A question with what the runs of these names answer about each picture; None: the run was not asked."""
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = "".join(
-        f"<tr><th>{_picture(picture)}</th>{''.join(f'<td>{_said(said)}</td>' for said in answers)}</tr>"
+        f"<tr><th>{pictured(picture)}</th>{''.join(f'<td>{answered(said)}</td>' for said in answers)}</tr>"
         for picture, answers in rows
     )
     return Html(
@@ -244,17 +266,17 @@ def question(
     )
 
 
-def _picture(picture: Picture) -> str:
+def pictured(picture: Picture) -> str:
     if picture.png is None:
         return f"<small>{escape(picture.caption)}. The picture cannot be shown.</small>"
-    return f"{_image(picture.png, 'image/png', picture.alt)}<small>{escape(picture.caption)}</small>"
+    return f"{image(picture.png, 'image/png', picture.alt)}<small>{escape(picture.caption)}</small>"
 
 
-def _image(data: bytes, mime: str, alt: str) -> str:
+def image(data: bytes, mime: str, alt: str) -> str:
     return f'<img src="data:{mime};base64,{base64.b64encode(data).decode()}" alt="{escape(alt)}">'
 
 
-def _said(said: Said | None) -> str:
+def answered(said: Said | None) -> str:
     if said is None:
         return "<small>not asked</small>"
     verdict = f'<span class="verdict {escape(said.colour)}">{SIGNS.get(said.colour, "·")} {escape(said.verdict)}</span>'
@@ -277,18 +299,36 @@ def figures(charts: Sequence[Chart], *, badge: str | None) -> list[Html]:
     As pictures; where no browser can draw them, as Plotly's own, which bring their program along once.
     """
     found = []
-    for place, chart in enumerate(charts):
-        try:
-            drawn = _image(exports.export(chart, "svg", width=WIDTH), "image/svg+xml", chart.alt)
-        except exports.ChartError:
-            drawn = exports.inline(chart, library=place == 0, width=WIDTH)
+    for chart, drawn in zip(charts, drawings(charts), strict=True):
         caption = f"{badge}. {chart.alt}" if badge else chart.alt
         found.append(Html(f"<figure>{drawn}<figcaption>{escape(caption)}</figcaption></figure>"))
-        found.append(_numbers(chart.table))
+        found.append(numbers(chart.table))
     return found
 
 
-def _numbers(frame: pd.DataFrame) -> Html:
+def drawings(charts: Sequence[Chart], *, both: bool = False) -> list[str]:
+    """The charts as pictures, else as Plotly's own; both: for a page that is light or dark, as its reader likes."""
+    try:
+        if not both:
+            return [
+                image(svg, "image/svg+xml", chart.alt)
+                for svg, chart in zip(exports.svgs(charts, width=WIDTH), charts, strict=True)
+            ]
+        drawn = exports.svgs(charts, width=WIDTH, ink=LIGHT.ink, ground="rgba(0, 0, 0, 0)")
+        return [_either(svg, chart.alt) for svg, chart in zip(drawn, charts, strict=True)]
+    except exports.ChartError:
+        return [exports.inline(chart, library=place == 0, width=WIDTH) for place, chart in enumerate(charts)]
+
+
+def _either(svg: bytes, alt: str) -> str:
+    """The picture, and another with light letters for readers who like it dark."""
+    dark = svg.replace(LIGHT.as_svg, DARK.as_svg)
+    source = f"data:image/svg+xml;base64,{base64.b64encode(dark).decode()}"
+    light = image(svg, "image/svg+xml", alt)
+    return f'<picture><source srcset="{source}" media="(prefers-color-scheme: dark)">{light}</picture>'
+
+
+def numbers(frame: pd.DataFrame) -> Html:
     """A chart's table, without columns that say nothing; whole numbers stay whole although one of them is unknown."""
     columns = {str(name): _whole(column.tolist()) for name, column in frame.items()}
     told = {name: cells for name, cells in columns.items() if any(_cell(cell) != UNKNOWN for cell in cells)}

@@ -15,7 +15,8 @@ DIGITS = 10  # of a hash, as many as tell two apart
 class Made:
     """A run, as it was made: its name, what stands for it on this page, and config.json.
 
-    row: its score row, an empty one without. pd_weight: 0 for none.
+    row: its score row, an empty one without. pd_weight: 0 for none. adapter: the SHA-256 of its weights. command: what
+    makes it again, empty where nothing here does.
     """
 
     run: str
@@ -25,6 +26,8 @@ class Made:
     row: Row
     pd_weight: float
     ships: bool
+    adapter: str | None = None
+    command: str = ""
 
 
 def section(made: Sequence[Made], *, data: str, data_hash: str, split: str, judge: str | None) -> list[Html]:
@@ -48,6 +51,16 @@ def section(made: Sequence[Made], *, data: str, data_hash: str, split: str, judg
         ),
         table(("Runs", "Commit", "Data hash", "Python", "Machine", "Versions"), _origins(made)),
         note("–: unknown, or none. Name: of the run's folder. Defaults: of the preset demo. Commit: of SafeEraser."),
+    ]
+
+
+def remaking(made: Sequence[Made]) -> list[Html]:
+    """What makes each run again, and its adapter's weights, so that it is told whether they are the same."""
+    rows = ((one.label, one.command or None, one.adapter) for one in made)
+    return [
+        heading("The commands that make these runs"),
+        table(("Run", "Command", "Adapter (SHA-256)"), rows),
+        note("Adapter: of its weights, adapter_model.safetensors, as sha256sum prints it; the base model has none."),
     ]
 
 

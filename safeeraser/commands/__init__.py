@@ -10,6 +10,8 @@ VERBS = {
     "generate": "write the answers of a run",
     "judge": "grade the answers of a run",
     "score": "the scores of runs, as a table or as JSON",
+    "specificity": "general benchmarks by lmms-eval on the merged model, into the scores",
+    "report": "runs beside their base model as one HTML file, or their tables as LaTeX or Markdown",
     "sweep": "several methods and seeds, one table",
     "plan": "parameters, memory, tokens, steps and time of a run, before anything is loaded",
     "jobs": "list the runs; launch, cancel or resume one",

@@ -1,6 +1,7 @@
 """What the commands that work on runs have in common: their data set, and finishing a run with a word about it."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from rich.progress import track
@@ -28,9 +29,15 @@ def load(name: str) -> Source:
 
 def source_of(run: Run) -> Source:
     """The data set that a run was made on. Raises RunError when it has changed since."""
-    found = load(run.config.data)
-    if found.hash != run.facts["data_hash"]:
-        raise RunError(f"{run.name} was made on other data than {run.config.data} holds now")
+    return sources_of([run])[run.config.data]
+
+
+def sources_of(runs: Sequence[Run]) -> dict[str, Source]:
+    """The data sets that runs were made on, by name. Raises RunError when one has changed since."""
+    found = {name: load(name) for name in dict.fromkeys(run.config.data for run in runs)}
+    for run in runs:
+        if found[run.config.data].hash != run.facts["data_hash"]:
+            raise RunError(f"{run.name} was made on other data than {run.config.data} holds now")
     return found
 
 

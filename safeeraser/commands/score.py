@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from safeeraser import stages
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import err, out, show_scores, table
+from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
 from safeeraser.runs.folder import Run
 
@@ -36,20 +37,23 @@ def do(options: argparse.Namespace) -> None:
     if options.agreement:
         _agree(runs, sources, options.agreement, as_json=options.json)
         return
-    rows = []
-    for run in runs:
-        source, judge = sources[run.config.data], options.judge or run.config.judge
-        rows.append(stages.score(run, source, judge))
-        if run.ships or judge != run.config.judge or rows[-1] == run.scores:
-            continue
-        if why := _not_final(run, source):
-            err.print(f"note: {run.name}: {why}; these scores are not kept")
-        else:
-            stages.finish(run, rows[-1])
+    rows = [scored(run, sources[run.config.data], options.judge or run.config.judge) for run in runs]
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
         show_scores(rows, paper=options.paper)
+
+
+def scored(run: Run, source: Source, judge: str) -> ScoreRow:
+    """The run's score row; kept in the run where it is final and by the run's own judge."""
+    row = stages.score(run, source, judge)
+    if run.ships or judge != run.config.judge or row == run.scores:
+        return row
+    if why := _not_final(run, source):
+        err.print(f"note: {run.name}: {why}; these scores are not kept")
+    else:
+        stages.finish(run, row)
+    return row
 
 
 def _not_final(run: Run, source: Source) -> str | None:

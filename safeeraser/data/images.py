@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from safeeraser.data import regular
 from safeeraser.data.records import DataError
@@ -32,6 +32,8 @@ RULES = f"Pillow {PIL.__version__} {FORMATS} {MOST_PIXELS} {MOST_STRETCHED} {MOS
 
 MAX_BYTES = 8 * 2**20  # of an upload
 LONGEST_SIDE = 1024  # pixels that are left of an upload
+PREVIEW = 24  # pixels of a hidden picture
+LARGEST = 768  # pixels of a picture that is looked at
 
 
 class PictureError(DataError):
@@ -65,6 +67,20 @@ def shown(path: Path, mode: str, side: int) -> Image.Image:
     with _file(path) as file, _decoded(file) as picture:
         picture.draft(mode, (side, side))
         return ImageOps.exif_transpose(picture).convert(mode)
+
+
+def seen(path: Path, *, hidden: bool, side: int = LARGEST) -> bytes | None:
+    """The picture as PNG, as its reader may see it; None when it cannot be decoded. side: the longest, in pixels.
+
+    hidden: 24 pixels of grey, blurred: enough to see that there is a picture, not what it shows.
+    """
+    try:
+        image = shown(path, "L", 2 * PREVIEW) if hidden else shown(path, "RGB", side)
+    except PictureError:
+        return None
+    if hidden:
+        return _png(ImageOps.contain(image, (PREVIEW, PREVIEW)).filter(ImageFilter.GaussianBlur(2)))
+    return _png(ImageOps.contain(image, (side, side)) if max(image.size) > side else image)
 
 
 def encoded(path: Path, formats: Container[str]) -> tuple[str, bytes]:

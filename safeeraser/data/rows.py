@@ -63,12 +63,31 @@ class LogRow(TypedDict):
     peak_memory: int | None
 
 
+class Benchmarked(TypedDict):
+    """What lmms-eval measured on one of its tasks.
+
+    value, stderr: of its metric, 0 to 1 for the benchmarks of Specificity, of other tasks as lmms-eval has it; stderr
+    is None where lmms-eval has none. limit: how many of the task's questions were asked at most, None for all. weights:
+    the SHA-256 of the adapter's, None for the base model. lmms_eval: its version.
+    """
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
+    metric: str
+    value: float
+    stderr: float | None
+    n: int
+    limit: int | None
+    weights: str | None
+    lmms_eval: str
+    date: str
+
+
 class Score(TypedDict):
     """A metric's value with its 95 % interval, 0 to 1, None where it is unknown; then `why` says why.
 
-    n: answers that it stands on. unscored: answers without a verdict. unit: what they go together by, `picture` or
-    `thing`; effective: how many independent answers would know the value as well. Scores of an older version have
-    neither.
+    n: answers that it stands on. unscored: answers without a verdict. unit: what they go together by, `picture`,
+    `thing` or `question`; effective: how many independent answers would know the value as well. Scores of an older
+    version have neither. tasks: what a Specificity by lmms-eval is the mean of.
     """
 
     __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
@@ -80,6 +99,7 @@ class Score(TypedDict):
     unit: NotRequired[str]
     effective: NotRequired[float | None]
     why: NotRequired[str]
+    tasks: NotRequired[dict[str, Benchmarked]]
 
 
 class Flag(TypedDict):

@@ -10,11 +10,15 @@ from safeeraser.models.checks import ModelError
 
 @dataclass(frozen=True)
 class Family:
-    """The names of the modules that hold a model's parts."""
+    """The names of the modules that hold a model's parts.
+
+    lmms_eval: the name of the family among lmms-eval's models, None where it has none that takes such a checkpoint.
+    """
 
     language: str
     projector: str
     vision: str
+    lmms_eval: str | None
 
     @property
     def lora_targets(self) -> str:
@@ -22,12 +26,14 @@ class Family:
         return rf".*{self.language}.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
 
-_LLAVA = Family(language="language_model", projector="multi_modal_projector", vision="vision_tower")
+_LLAVA = Family(
+    language="language_model", projector="multi_modal_projector", vision="vision_tower", lmms_eval="llava_hf"
+)
 # By the model_type in config.json.
 FAMILIES = {
     "llava": _LLAVA,
     "llava_next": _LLAVA,
-    "idefics3": Family(language="text_model", projector="connector", vision="vision_model"),
+    "idefics3": Family(language="text_model", projector="connector", vision="vision_model", lmms_eval=None),
 }
 
 

@@ -136,7 +136,7 @@ def _answer_seconds(run: Run) -> float | None:
 
     None unless one process wrote both and the scores after them, so that nothing else lies between.
     """
-    adapter, state = run.adapter / "adapter_model.safetensors", watching.state_of(run)
+    adapter, state = run.weights, watching.state_of(run)
     if (
         run.ships
         or state.get("status") != "done"

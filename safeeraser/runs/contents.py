@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from safeeraser import files
-from safeeraser.data.rows import AnswerRow, LogRow, LookRow, LookVerdictRow, Stage, Status, VerdictRow
+from safeeraser.data.rows import AnswerRow, Benchmarked, LogRow, LookRow, LookVerdictRow, Stage, Status, VerdictRow
 from safeeraser.errors import SafeEraserError
 
 _OPEN = ConfigDict(extra="allow", strict=True)
@@ -22,6 +22,7 @@ Content = TypeVar("Content")
 _MENDING = {
     "config.json": "Put a copy of it back, or move the folder away and give the run's command again.",
     "state.json": "Delete it: the run's command goes on from its last checkpoint.",
+    "specificity.json": "Delete it and give `safeeraser specificity` again.",
     "scores.json": "Delete it and give `safeeraser score` again.",
     "job.json": "Delete it: the run can then be launched again.",
     "log.jsonl": "Mend or remove that line; it is needed for charts only.",
@@ -87,6 +88,13 @@ class State(Process):
     step: NotRequired[int]
     steps: NotRequired[int]
     message: NotRequired[str]
+
+
+class Benchmarks(TypedDict):
+    """specificity.json: what lmms-eval measured, by its names of the tasks."""
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
+    tasks: dict[str, Benchmarked]
 
 
 class Launched(TypedDict):

@@ -5,12 +5,14 @@ When several processes work on a run, the main one alone writes (`processes.py`)
 
 Files: config.json, state.json, log.jsonl, adapter/, checkpoints/step-N/, answers.jsonl, verdicts.jsonl, scores.json;
 looks.jsonl and looks-verdicts.jsonl (answers along training); tensorboard/ and wandb/ (what these trackers write);
+specificity.json, lmms-eval/ and merged-HASH/ (what lmms-eval measured, its own files, and the model that it asks);
 job.json, log.txt and cancel (a run that was launched).
 Not covered: what the stages write into them (`unlearn/train.py`, `generate/answering.py`, `judge/`,
 `score/metrics.py`, `jobs.py`), and what makes a file's content whole (`contents.py`).
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -29,9 +31,9 @@ from pydantic import ValidationError
 from safeeraser import files
 from safeeraser.assets import ASSETS
 from safeeraser.config import RunConfig
-from safeeraser.data.rows import ScoreRow, Stage, Status
+from safeeraser.data.rows import Benchmarked, ScoreRow, Stage, Status
 from safeeraser.runs import contents, processes
-from safeeraser.runs.contents import DamagedError, Facts, Launched, RunError, State
+from safeeraser.runs.contents import Benchmarks, DamagedError, Facts, Launched, RunError, State
 
 LIBRARIES = ("safeeraser", "torch", "transformers", "peft", "accelerate")
 EXAMPLES = ASSETS / "demo" / "runs"
@@ -78,6 +80,7 @@ class Run:
         self.state_file = folder / "state.json"
         self.scores_file = folder / "scores.json"
         self.adapter = folder / "adapter"
+        self.weights = self.adapter / "adapter_model.safetensors"
         self.checkpoints = folder / "checkpoints"
         self.log = folder / "log.jsonl"
         self.answers = folder / "answers.jsonl"
@@ -86,6 +89,8 @@ class Run:
         self.looks_verdicts = folder / "looks-verdicts.jsonl"
         self.tensorboard = folder / "tensorboard"
         self.wandb = folder / "wandb"
+        self.benchmarks_file = folder / "specificity.json"
+        self.lmms_eval = folder / "lmms-eval"
         self.job = folder / "job.json"
         self.log_text = folder / "log.txt"
         self.cancel = folder / "cancel"
@@ -268,6 +273,25 @@ class Run:
 
     def save_scores(self, row: Mapping[str, Any]) -> None:
         _write(self.scores_file, row)
+
+    @property
+    def benchmarks(self) -> dict[str, Benchmarked]:
+        """What lmms-eval measured, by task; empty where it did not run."""
+        return contents.read(self.benchmarks_file, Benchmarks)["tasks"] if self.benchmarks_file.exists() else {}
+
+    def save_benchmarks(self, tasks: Mapping[str, Benchmarked]) -> None:
+        _write(self.benchmarks_file, {"tasks": tasks})
+
+    def weights_hash(self) -> str | None:
+        """The SHA-256 of the adapter's weights, None for a run without."""
+        if not self.weights.exists():
+            return None
+        with self.weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def merged(self, weights: str) -> Path:
+        """Where the model with these adapter weights merged is kept while it is asked."""
+        return self.folder / f"merged-{weights[:12]}"
 
     def rows(self, path: Path) -> list[Any]:
         """The rows of one of the run's tables, as `contents.row_of` says; a line that a kill cut short does not count.

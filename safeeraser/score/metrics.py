@@ -329,7 +329,7 @@ METRICS: dict[str, Metric] = {
         opens=("differs",),
         refusing=0,
         judge="demo",
-        otherwise="comes from lmms-eval on the exported model",
+        otherwise="comes from lmms-eval on the merged model: `safeeraser specificity`",
     ),
     # The 2 x 2 of pictures and words, of which RR generality is the first cell; then words alone.
     "refused_retain": Metric(

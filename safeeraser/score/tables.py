@@ -17,6 +17,7 @@ from rich.text import Text
 
 from safeeraser.data.rows import Score, ScoreRow
 from safeeraser.losses import UNTRAINED, place
+from safeeraser.score import escapes
 from safeeraser.score.metrics import METRICS, PAPER, REFUSALS, SARR_SPLIT, SCORES, columns
 
 # What makes two numbers comparable. It gets columns of its own where rows differ in it.
@@ -29,10 +30,6 @@ NOTES = {
 }
 UNKNOWN = "–"
 FLAGS = "Flags"  # the column of what must be said before the numbers are read
-LATEX = str.maketrans(
-    {sign: f"\\{sign}" for sign in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
-)
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def as_latex(rows: Iterable[ScoreRow]) -> str:
     """The tables as LaTeX, for the package booktabs; the captions say how the numbers were made."""
     rows = list(rows)
     tables = (
-        _latex(summary(rows, title), f"{title}. {_caption(rows)} {_making(rows, columns(title))}")
+        _latex(summary(rows, title), f"{title}. {_caption(rows)} {making(rows, columns(title))}")
         for title in titles(rows)
     )
     return "\n".join([r"% in the preamble: \usepackage{booktabs}", *tables])
@@ -232,7 +229,7 @@ def _markdown(frame: pd.DataFrame) -> str:
     header, body = list(frame.columns), frame.to_numpy().tolist()
     first_number = header.index("PD")
     rule = ["---:" if number >= first_number else "---" for number in range(len(header))]
-    lines = [header, rule, *([cell.replace("|", "\\|") for cell in row] for row in body)]
+    lines = [header, rule, *([*map(escapes.markdown, row[:first_number]), *row[first_number:]] for row in body)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -240,12 +237,12 @@ def _latex(frame: pd.DataFrame, caption: str) -> str:
     header, body = list(frame.columns), frame.to_numpy().tolist()
     first_number = header.index("PD")
     columns = "l" * first_number + "r" * (len(header) - first_number)
-    lines = [" & ".join(cell.translate(LATEX) for cell in line) + r" \\" for line in (header, *body)]
+    lines = [" & ".join(escapes.latex(cell) for cell in line) + r" \\" for line in (header, *body)]
     return "\n".join(
         [
             r"\begin{table*}",
             r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
-            rf"\caption{{{caption.translate(LATEX)}}}",
+            rf"\caption{{{escapes.latex(caption)}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             lines[0],
@@ -259,7 +256,7 @@ def _latex(frame: pd.DataFrame, caption: str) -> str:
     )
 
 
-def _making(rows: Sequence[ScoreRow], columns: Mapping[str, str]) -> str:
+def making(rows: Sequence[ScoreRow], columns: Mapping[str, str]) -> str:
     """How the numbers were made: `Judge: demo. Decoding: greedy. n: 384 (SARR), 960 (ASR eff.).`"""
     parts = [
         f"{name.capitalize()}: {', '.join(sorted({context(row)[at] for row in rows}))}."

@@ -2,12 +2,12 @@
 
 import math
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from markup import Elements
 
 from safeeraser.charts import Chart, exports, handout, provenance
 from safeeraser.charts.handout import Head, Picture, Said
@@ -17,26 +17,6 @@ from safeeraser.config import RunConfig
 HOSTILE = "<img src=//evil.example onerror=alert(1)> </table><script>x</script> \"'& https://evil.example"
 PNG = b"\x89PNG\r\n"
 HEAD = Head("Title", "Demo world", "2026-01-02 03:04 UTC", "https://host/metrics?b=1&c=2")
-VOID = {"meta", "img", "br", "col"}
-
-
-class Elements(HTMLParser):
-    """The elements of a page with their attributes; they must be closed in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.opened: list[str] = []
-        self.feed(page)
-        assert self.opened == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.opened.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.opened.pop() == tag
 
 
 def score(value: float | None, *, n: int = 384, unscored: int = 0, why: str = "nobody asked") -> dict[str, Any]:
@@ -57,7 +37,7 @@ def made(text: str = "po", *, ships: bool = False, commit: str | None = "c" * 40
 
 def whole(text: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A page with every part that there is, in which every text is this one."""
-    monkeypatch.setattr(exports, "export", lambda *_, **__: b"<svg/>")
+    monkeypatch.setattr(exports, "svgs", lambda charts, **_: [b"<svg/>" for _ in charts])
     chart = Chart(go.Figure(), {}, pd.DataFrame({text: [text, None], "n": [1, 2]}), text)
     said = Said("red", text, text, mark=(0, 5), reply=text)
     parts = [
@@ -146,17 +126,17 @@ def test_unknown_is_a_dash(unknown: object):
 def test_whole_numbers_stay_whole_beside_an_unknown_one_and_silent_columns_are_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(exports, "export", lambda *_, **__: b"<svg/>")
+    monkeypatch.setattr(exports, "svgs", lambda charts, **_: [b"<svg/>" for _ in charts])
     table = pd.DataFrame({"n": [1384, None], "SARR": [34.64, None], "Why": ["", ""]})
     _, numbers = handout.figures([Chart(go.Figure(), {}, table, "alt")], badge=None)
     assert re.findall(r"<t[hd] [^>]*>([^<]*)<", numbers) == ["n", "SARR", "1,384", "34.6", "–", "–"]
 
 
 def test_without_a_browser_a_chart_is_plotlys_own_with_its_program_once(monkeypatch: pytest.MonkeyPatch):
-    def export(*_: object, **__: object) -> bytes:
+    def svgs(*_: object, **__: object) -> list[bytes]:
         raise exports.ChartError("no browser")
 
-    monkeypatch.setattr(exports, "export", export)
+    monkeypatch.setattr(exports, "svgs", svgs)
     charts = [Chart(go.Figure(go.Bar(x=[1], y=[2])), {}, pd.DataFrame({"n": [1]}), "alt")] * 2
     page = handout.page(HEAD, handout.figures(charts, badge="Demo world"))
     assert page.count("Plotly.newPlot(") >= 2

@@ -50,10 +50,10 @@ def open_page(runs_folder: Path, offered: dict[str, Any]) -> Open:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No browser that could draw a chart."""
 
-    def export(*_: object, **__: object) -> bytes:
+    def svgs(*_: object, **__: object) -> list[bytes]:
         raise exports.ChartError("no browser")
 
-    monkeypatch.setattr(exports, "export", export)
+    monkeypatch.setattr(exports, "svgs", svgs)
 
 
 def pictures(page: str) -> dict[str, list[tuple[int, int]]]:
@@ -156,6 +156,23 @@ def test_metrics_hands_out_its_chart_with_the_badge_and_every_score(
     assert "<b>34.6</b><br><small>[23.3, 48.0]</small>" in page
     assert f"{PO_PD} (example)" in page
     assert "What SARR is made of" in page
+
+
+def test_metrics_offers_the_report_of_the_runs_chosen(open_page: Open, undrawn: None, monkeypatch: pytest.MonkeyPatch):
+    found: dict[str, Any] = {}
+    draw = st.download_button
+
+    def button(label: str, data: Any, *args: Any, **how: Any) -> Any:
+        found[label] = data
+        return draw(label, data, *args, **how)
+
+    monkeypatch.setattr(st, "download_button", button)
+    open_page("metrics", section="Tables", runs=PO_PD)
+    page = found["Report"]()
+    assert f"safeeraser report {PO_PD} --judge demo" in page
+    assert f"{BASE} (example)" in page
+    assert PO not in page.replace(PO_PD, "")
+    assert page.count('<section class="question">') == 4
 
 
 @pytest.fixture(scope="module")

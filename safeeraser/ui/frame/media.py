@@ -4,18 +4,14 @@ A blur by style sheet would protect nothing: the original would be one request a
 picture made on the server, and the original is sent only after the reveal, which lasts for this session.
 """
 
-import io
 from pathlib import Path
 
 import streamlit as st
-from PIL import Image, ImageFilter, ImageOps
 
 from safeeraser.data import images
 from safeeraser.ui.frame.text import escape_markdown
 
-PREVIEW = 24  # pixels
 SMALL = 96  # pixels of a picture in a table
-LARGEST = 768  # pixels of a revealed picture
 
 
 def picture(path: Path | None, *, harmful: bool, category: str, where: str, width: int | str = "stretch") -> None:
@@ -99,44 +95,14 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _preview(path: str, stamp: tuple[int, int]) -> bytes | None:
-    return encoded(Path(path), hidden=True)
+    return images.seen(Path(path), hidden=True)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _original(path: str, stamp: tuple[int, int]) -> bytes | None:
-    return encoded(Path(path), hidden=False)
-
-
-def encoded(path: Path, *, hidden: bool, side: int = LARGEST) -> bytes | None:
-    """A picture as PNG, as it may be seen; None when it cannot be decoded. side: the longest, in pixels.
-
-    hidden: 24 pixels of grey, blurred: enough to see that there is a picture, not what it shows.
-    """
-    image = _open(path, "L", 2 * PREVIEW) if hidden else _open(path, "RGB", side)
-    if image is None:
-        return None
-    if hidden:
-        image = ImageOps.contain(image, (PREVIEW, PREVIEW)).filter(ImageFilter.GaussianBlur(2))
-    elif max(image.size) > side:
-        image = ImageOps.contain(image, (side, side))
-    return _png(image)
+    return images.seen(Path(path), hidden=False)
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _small(path: str, stamp: tuple[int, int]) -> bytes | None:
-    image = _open(Path(path), "RGB", 2 * SMALL)
-    return _png(ImageOps.contain(image, (SMALL, SMALL))) if image else None
-
-
-def _open(path: Path, mode: str, side: int) -> Image.Image | None:
-    """The decoded picture, None when it cannot be; a JPEG is decoded at about the size asked for."""
-    try:
-        return images.shown(path, mode, side)
-    except images.PictureError:
-        return None
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+    return images.seen(Path(path), hidden=False, side=SMALL)

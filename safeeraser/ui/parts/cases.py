@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.runs.folder import Run
 from safeeraser.score import outcomes
@@ -91,7 +92,7 @@ def draw(view: View, case: Case, runs: list[Run], *, where: str) -> None:
             for cell, column in zip(cells[1:], item.columns(view, (vqa.id, 0), runs), strict=True):
                 with cell, st.container(gap="xxsmall"):
                     answers.badge(column.outcome, vqa.set)
-                    folded = hidden[vqa.set] and answers.harmful_text(column.outcome, vqa.set)
+                    folded = hidden[vqa.set] and outcome_words.harmful_text(column.outcome, vqa.set)
                     answers.show_unless(folded, column.answer, vqa.set)
 
 

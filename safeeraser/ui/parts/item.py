@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import media, reading
@@ -43,18 +44,18 @@ def draw_picture(item: VQA, *, where: str, width: int | str = "stretch") -> bool
     if item.text_only:
         st.info("Asked in words alone: the model sees no picture.", icon=":material/notes:")
         return False
-    harmful = item.set in answers.HARMFUL_PICTURE
+    harmful = item.set in outcome_words.HARMFUL_PICTURE
     media.picture(item.picture, harmful=harmful, category=item.category, where=where, width=width)
     return is_hidden(item)
 
 
 def is_hidden(item: VQA) -> bool:
     """Whether the item's picture is a harmful one that the reader has not revealed."""
-    return item.set in answers.HARMFUL_PICTURE and not media.revealed(item.picture)
+    return item.set in outcome_words.HARMFUL_PICTURE and not media.revealed(item.picture)
 
 
 def draw_question(item: VQA) -> None:
-    st.caption(f"{answers.SETS[item.set]} · {escape_markdown(item.category)} · {item.split}")
+    st.caption(f"{outcome_words.SETS[item.set]} · {escape_markdown(item.category)} · {item.split}")
     st.markdown(f"**{escape_markdown(item.question)}**")
 
 
@@ -69,14 +70,14 @@ def draw_answers(item: VQA, shown: list[Column], *, judge: str, hidden: bool, di
                     st.markdown(f"**{name}**", width="content")
                     answers.badge(column.outcome, item.set)
                 against = shown[0].answer if differences and column is not shown[0] else None
-                against_hidden = hidden and answers.harmful_text(shown[0].outcome, item.set)
+                against_hidden = hidden and outcome_words.harmful_text(shown[0].outcome, item.set)
                 answers.card(
                     column.answer,
                     outcome=column.outcome,
                     reply=column.reply,
                     set_name=item.set,
                     judge=judge,
-                    folded=hidden and answers.harmful_text(column.outcome, item.set),
+                    folded=hidden and outcome_words.harmful_text(column.outcome, item.set),
                     against=None if against_hidden else against,
                 )
 
@@ -86,7 +87,7 @@ def draw_stored(item: VQA, *, hidden: bool) -> None:
     if not item.answer:
         st.caption("The data set stores no answer to this question.")
     else:
-        answers.show_unless(hidden and answers.harmful_set(item.set), item.answer)
+        answers.show_unless(hidden and outcome_words.harmful_set(item.set), item.answer)
 
 
 def by_id(view: View, id: str) -> VQA | None:

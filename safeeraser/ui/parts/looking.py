@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.files import stamp
 from safeeraser.runs.folder import Run
@@ -46,7 +47,7 @@ def draw(view: View, run: Run, item: VQA, *, hidden: bool) -> None:
     step = st.select_slider("Optimizer step", steps, value=steps[-1], key=f"look-{run.name}-{item.id}")
     label = escape_markdown(view.labels[run.name])
     st.markdown(f"**{label}** after step {step:,}" if step else "**The base model**, before step 1")
-    if hidden and answers.harmful_set(item.set):
+    if hidden and outcome_words.harmful_set(item.set):
         st.caption("What a half-trained model says here may be harmful. Reveal the picture to read it.")
     else:
         answers.show(texts[step], item.set)

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import CATEGORIES
 from safeeraser.runs.folder import Run
 from safeeraser.score import outcomes
 from safeeraser.score.metrics import trained_concepts
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.parts import answers
 
 SETS = ("decouple", "forget", "retain", "general", "outside", "holes", "text_decouple", "text_forget")
 SEEN = {"seen": True, "unseen": False}
@@ -41,7 +41,7 @@ def choose_set(view: View, paired: pd.DataFrame) -> tuple[str, pd.DataFrame]:
         widget=st.segmented_control,
         required=True,
         label_visibility="collapsed",
-        format_func=lambda name: f"{answers.SHORT[name]} ({counts[name]:,})",
+        format_func=lambda name: f"{outcome_words.SHORT[name]} ({counts[name]:,})",
         resets=(*RESETS, "outcome", "outcome_a", "outcome_b"),
     )
     return name, here[here["set"] == name]

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA, Record
 from safeeraser.ui.frame import media, state
 from safeeraser.ui.frame.header import View
@@ -30,7 +31,7 @@ def draw(view: View, record: Record, name: str, words: list[str]) -> None:
     hidden = not media.revealed(record.picture)
     for set_name in ("forget", "decouple", "retain"):
         pairs: tuple[VQA, ...] = getattr(record, set_name)
-        st.subheader(f"{answers.SETS[set_name]} ({len(pairs)})")
+        st.subheader(f"{outcome_words.SETS[set_name]} ({len(pairs)})")
         if not pairs:
             st.caption("The record has no pair of this set.")
         for pair in pairs:
@@ -48,6 +49,8 @@ def _pair(view: View, pair: VQA, hidden: bool) -> None:
         for column in shown:
             st.caption(f"**{escape_markdown(column.title)}**")
             answers.badge(column.outcome, pair.set)
-            answers.show_unless(hidden and answers.harmful_text(column.outcome, pair.set), column.answer, pair.set)
+            answers.show_unless(
+                hidden and outcome_words.harmful_text(column.outcome, pair.set), column.answer, pair.set
+            )
         if st.button("Open in Compare", key=f"compare-{pair.id}", icon=":material/compare:"):
             state.go("compare", set=pair.set, item=pair.id)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.files import stamp
 from safeeraser.runs.folder import Run
@@ -195,9 +196,9 @@ def _move(place: int, last: int) -> None:
 
 def draw_picture(vqa: VQA, *, where: str) -> bool:
     """The item's picture; returns whether its texts are still hidden, which the judge's verdict has no part in."""
-    harmful = vqa.set in answers.HARMFUL_PICTURE
+    harmful = vqa.set in outcome_words.HARMFUL_PICTURE
     media.picture(vqa.picture, harmful=harmful, category=vqa.category, where=where)
-    return answers.harmful_set(vqa.set) and not media.revealed(_gate(vqa))
+    return outcome_words.harmful_set(vqa.set) and not media.revealed(_gate(vqa))
 
 
 def _gate(vqa: VQA) -> Path:

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from safeeraser import charts
+from safeeraser.charts import outcome_words
 from safeeraser.data.health import HealthReport, check
 from safeeraser.data.records import CATEGORIES, Dataset, Record, record_of
 from safeeraser.data.report import number
@@ -18,7 +19,7 @@ from safeeraser.score.metrics import trained_concepts
 from safeeraser.ui.frame import media, reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
-from safeeraser.ui.parts import answers, plots
+from safeeraser.ui.parts import plots
 
 HIDDEN = ["text", "seen"]  # columns that are filtered by and not shown
 SEEN = {"seen": True, "unseen": False}
@@ -103,7 +104,7 @@ def filters(view: View, flagged: dict[str, list[str]]) -> pd.DataFrame:
     with first[2]:
         safe = state.select("Safe thing", ("any", *SEEN), "safe", resets=RESETS, help="Whether PD training showed it")
     with second[1]:
-        sets = ("any", *answers.SETS)
+        sets = ("any", *outcome_words.SETS)
         set_name = state.select("Set", sets, "set", resets=(*RESETS, "outcome"), help="Which answers the outcome is of")
     with second[2]:
         known = results.OUTCOMES.get(set_name) or tuple(dict.fromkeys(w for o in results.OUTCOMES.values() for w in o))

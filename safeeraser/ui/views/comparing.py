@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.score import labels, outcomes
 from safeeraser.score.labels import PREFERRED
@@ -128,7 +129,7 @@ def blind(view: View, item: VQA, sample: int, shown: list[Column], *, hidden: bo
         with cell, st.container(border=True):
             st.markdown(f"**Answer {number}**")
             # Folding only some answers would tell them apart.
-            answers.show_unless(hidden and answers.harmful_set(item.set), column.answer)
+            answers.show_unless(hidden and outcome_words.harmful_set(item.set), column.answer)
     st.markdown("Which answer is better? Nothing on this page tells whose it is before you vote.")
     voted = f"vote {item.id} {sample} {' '.join(column.name for column in order)}"
     with st.container(horizontal=True, vertical_alignment="bottom"):

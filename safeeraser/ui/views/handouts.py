@@ -8,24 +8,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from shlex import join
 from typing import Any
 
 import streamlit as st
 
 from safeeraser import stages
-from safeeraser.charts import Chart, handout, provenance
+from safeeraser.charts import Chart, handout, outcome_words, provenance
 from safeeraser.charts.handout import Head, Html, Picture, Said
 from safeeraser.charts.provenance import Made
 from safeeraser.charts.words import labels, ordered, wording
+from safeeraser.data import images
 from safeeraser.data.records import VQA
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
+from safeeraser.report import collecting
+from safeeraser.report import page as report_page
+from safeeraser.report.page import Choices
 from safeeraser.runs.folder import Run
 from safeeraser.score import tables
 from safeeraser.score.metrics import METRICS, columns
-from safeeraser.ui.frame import header, media
+from safeeraser.ui.frame import header
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.parts import answers, cases, item
+from safeeraser.ui.parts import cases, item
 from safeeraser.ui.parts.cases import Case
 from safeeraser.ui.parts.item import Column
 
@@ -87,7 +92,7 @@ def compare(view: View, key: tuple[str, int], shown: Sequence[Column]) -> None:
     """The button for one question, of this id and sample, and the answers shown."""
     vqa = view.source.items[key[0]]
     named = {column.title: view.runs[column.name] for column in shown}
-    kind = "Harmful picture" if vqa.set in answers.HARMFUL_PICTURE else "Safe picture"
+    kind = "Harmful picture" if vqa.set in outcome_words.HARMFUL_PICTURE else "Safe picture"
     asked = [_asked(view, vqa, key[1], list(named.values()), kind, replies=True)]
     of_set = [name for name, row in METRICS.items() if (row.split, row.set) == (vqa.split, vqa.set)]
 
@@ -95,7 +100,7 @@ def compare(view: View, key: tuple[str, int], shown: Sequence[Column]) -> None:
         return [
             _question(asked, list(named), of=vqa),
             handout.heading("All answers of this kind"),
-            handout.note(f"{answers.SETS[vqa.set]}; {vqa.split}."),
+            handout.note(f"{outcome_words.SETS[vqa.set]}; {vqa.split}."),
             handout.scores(rows, list(named), {wording(name).name: name for name in of_set}),
         ]
 
@@ -119,6 +124,32 @@ def metrics(view: View, rows: Sequence[Row], charts: Sequence[Chart]) -> None:
         ]
 
     _offer(view, "metrics", "Metrics", named, parts, rows={row["run"]: row for row in rows})
+
+
+def report(view: View, rows: Sequence[Row]) -> None:
+    """The button for the report of these rows' runs: what `safeeraser report` writes."""
+    runs = [view.runs[row["run"]] for row in ordered(rows)]
+    known = {row["run"]: row for row in rows}
+    st.download_button(
+        "Report",
+        partial(_report, runs, {view.data: view.source}, view.judge or "", known),
+        "report.html",
+        "text/html",
+        key="report",
+        on_click="ignore",
+        icon=":material/summarize:",
+        help="Figures, all tables, tests, examples and how they were made, as one file; works offline",
+    )
+
+
+def _report(runs: Sequence[Run], sources: Mapping[str, Source], judge: str, rows: Mapping[str, Any]) -> str:
+    groups = collecting.collect(runs, sources, judge=judge, rows=rows)
+    command = join(["safeeraser", "report", *map(collecting.word, runs), "--judge", judge])
+    return report_page.as_html(groups, Choices(command, _now()))
+
+
+def _now() -> str:
+    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
 def _offer(
@@ -146,11 +177,10 @@ def _offer(
 
 def _compose(told: Told, parts: Parts) -> str:
     rows = [_row(told, run) for run in told.runs.values()]
-    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     made = [_made(label, run, row) for (label, run), row in zip(told.runs.items(), rows, strict=True)]
     view = told.view
     last = provenance.section(made, data=view.data, data_hash=told.source.hash, split=view.split, judge=view.judge)
-    return handout.page(Head(told.title, told.badge, now, told.address), [*parts(rows), *last])
+    return handout.page(Head(told.title, told.badge, _now(), told.address), [*parts(rows), *last])
 
 
 def _row(told: Told, run: Run) -> Row:
@@ -178,14 +208,14 @@ def _asked(view: View, vqa: VQA, sample: int, runs: Sequence[Run], caption: str,
 
 
 def _said(column: Column, vqa: VQA, hidden: bool, replies: bool) -> Said:
-    look = answers.look(column.outcome, vqa.set)
-    folded = hidden and answers.harmful_text(column.outcome, vqa.set)
+    look = outcome_words.look(column.outcome, vqa.set)
+    folded = hidden and outcome_words.harmful_text(column.outcome, vqa.set)
     return Said(
         look.colour,
         look.words,
         text=None if folded else column.answer,
-        mark=None if folded else answers.wrong_refusal(column.answer, vqa.set),
-        reply=answers.said_beside(column.reply, column.outcome, vqa.set) if replies else "",
+        mark=None if folded else outcome_words.wrong_refusal(column.answer, vqa.set),
+        reply=outcome_words.said_beside(column.reply, column.outcome, vqa.set) if replies else "",
     )
 
 
@@ -197,7 +227,7 @@ def _question(asked: Sequence[Asked], names: Sequence[str], *, of: VQA) -> Html:
 
 def _picture(asked: Asked) -> Picture:
     vqa = asked.vqa
-    kind = "harmful" if vqa.set in answers.HARMFUL_PICTURE else "safe"
-    png = media.encoded(vqa.picture, hidden=asked.hidden, side=SIDE) if vqa.picture else None
+    kind = "harmful" if vqa.set in outcome_words.HARMFUL_PICTURE else "safe"
+    png = images.seen(vqa.picture, hidden=asked.hidden, side=SIDE) if vqa.picture else None
     hidden = ", hidden" if asked.hidden else ""
     return Picture(png, f"{kind} picture, {vqa.category}{hidden}", f"{asked.caption}{hidden}")

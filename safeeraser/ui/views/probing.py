@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate import probes
@@ -72,7 +73,7 @@ def _probe(view: View, probe: Probe) -> None:
 
 
 def _question(probe: Probe, vqa: VQA | None) -> None:
-    about = f"{answers.SETS[vqa.set]} · {escape_markdown(vqa.category)} · {vqa.split} · " if vqa else ""
+    about = f"{outcome_words.SETS[vqa.set]} · {escape_markdown(vqa.category)} · {vqa.split} · " if vqa else ""
     by = f" by {escape_markdown(probe.who)}" if probe.who else ""
     st.caption(f"{about}asked {job_words.moment(probe.time)}{by}")
     st.markdown(f"**{escape_markdown(probe.question)}**")

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import media, reading, state
 from safeeraser.ui.frame.header import View
-from safeeraser.ui.parts import answers, questions
+from safeeraser.ui.parts import questions
 from safeeraser.ui.parts.questions import DISAGREEMENT
 
 ROWS = 20  # on a page
@@ -35,7 +36,7 @@ def runs_of(view: View) -> list[Run]:
 
 def mark(outcome: str, set_name: str) -> str:
     """An outcome as a sign and a word; the sign says whether it is good."""
-    return f"{SIGNS[answers.look(outcome, set_name).colour]} {outcome}"
+    return f"{SIGNS[outcome_words.look(outcome, set_name).colour]} {outcome}"
 
 
 def table(view: View, rows: pd.DataFrame, set_name: str, runs: Sequence[Run]) -> pd.DataFrame:
@@ -55,11 +56,11 @@ def table(view: View, rows: pd.DataFrame, set_name: str, runs: Sequence[Run]) ->
 def _ground(cell: str, set_name: str) -> str:
     """The style of a mark's cell."""
     outcome = cell.partition(" ")[2]
-    return f"background-color: {GROUNDS[answers.look(outcome, set_name).colour] or 'transparent'}"
+    return f"background-color: {GROUNDS[outcome_words.look(outcome, set_name).colour] or 'transparent'}"
 
 
 def _picture(item: VQA) -> str | None:
-    harmful = item.set in answers.HARMFUL_PICTURE
+    harmful = item.set in outcome_words.HARMFUL_PICTURE
     data = media.small(item.picture, harmful=harmful)
     return f"data:image/png;base64,{base64.b64encode(data).decode()}" if data else None
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from safeeraser import charts, stages
-from safeeraser.charts.words import few, labels, ordered, percent, score_of, unit, wording, written, written_p
+from safeeraser.charts import outcome_words, twins
+from safeeraser.charts.words import few, labels, ordered, percent, score_of, unit, wording, written
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
@@ -16,7 +17,6 @@ from safeeraser.runs.folder import Run, root
 from safeeraser.score import slices as slicing
 from safeeraser.score.compared import Difference, difference
 from safeeraser.score.metrics import METRICS, NOT_ANSWERED
-from safeeraser.score.significance import holm
 from safeeraser.score.slices import Slice
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
@@ -199,7 +199,7 @@ def opens(metric: str) -> str:
     """What a click in a chart of this metric opens, in words."""
     row = METRICS[metric]
     about = {True: " about things seen in training", False: " about things unseen in training", None: ""}[row.seen]
-    return f"Open {row.split} answers, {answers.SHORT[row.set].lower()}{about}: {answers.any_of(row.opens)}"
+    return f"Open {row.split} answers, {outcome_words.SHORT[row.set].lower()}{about}: {answers.any_of(row.opens)}"
 
 
 def name_of(metric: str) -> str:
@@ -275,29 +275,13 @@ def tests(view: View, rows: Sequence[Row], metric: str) -> list[dict[str, Any]]:
     """Of each run and its twin with PD: the metric of both, and whether they differ, corrected for their number."""
     named = dict(zip([row["run"] for row in ordered(rows)], labels(ordered(rows)), strict=True))
     found = []
-    for name in named:
-        own = reading.settings(view.runs[name])
-        twins = (other for other in named if not own.pd and own.is_twin(reading.settings(view.runs[other])))
-        for other in twins:
-            pair = view.runs[name], view.runs[other]
-            stamps = [stamp(path) for run in pair for path in (run.answers, run.verdicts)]
-            folders = str(pair[0].folder), str(pair[1].folder)
-            if tested := _difference(*folders, metric, view.judge or "", stamps, view.source):
-                found.append((named[name], named[other], tested))
-    corrected = holm([tested.p for _, _, tested in found])
-    return [
-        {
-            "Without PD": without,
-            "With PD": with_pd,
-            "Without (%)": round(100 * tested.a, 1),
-            "With (%)": round(100 * tested.b, 1),
-            "Difference (points)": round(100 * (tested.b - tested.a), 1),
-            "n": tested.n,
-            f"p by {tested.unit}": written_p(tested.p),
-            "p (Holm)": written_p(p),
-        }
-        for (without, with_pd, tested), p in zip(found, corrected, strict=True)
-    ]
+    for names in twins.pairs({name: reading.settings(view.runs[name]) for name in named}):
+        pair = [view.runs[name] for name in names]
+        stamps = [stamp(path) for run in pair for path in (run.answers, run.verdicts)]
+        folders = str(pair[0].folder), str(pair[1].folder)
+        if tested := _difference(*folders, metric, view.judge or "", stamps, view.source):
+            found.append((*map(named.__getitem__, names), tested))
+    return twins.table(found)
 
 
 @st.cache_data(max_entries=256, show_spinner="Testing the difference")

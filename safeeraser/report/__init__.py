@@ -1,0 +1,1 @@
+"""A report of several runs: collected once, written as HTML, LaTeX or Markdown."""
