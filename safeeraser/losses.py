@@ -20,6 +20,7 @@ BASE = "base"  # the method that trains nothing
 # Methods that train nothing either, to compare with: what they do to the base model's answers.
 CONTROLS = {
     "always-refuse": "refuses every question",
+    "refusing-prompt": "is told by its system prompt to refuse what may do harm",
     "keyword-filter": "refuses questions with words that only the harmful questions of train have",
 }
 UNTRAINED = (BASE, *CONTROLS)

@@ -11,7 +11,7 @@ from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.data.rows import AnswerRow
 from safeeraser.generate import decode, sampling
-from safeeraser.generate.controls import AlwaysRefuse, Engine, KeywordFilter
+from safeeraser.generate.controls import PROMPT, AlwaysRefuse, Engine, KeywordFilter
 from safeeraser.generate.questions import Question, questions
 from safeeraser.models import adapter, checks, features, loading
 from safeeraser.models.encoder import Encoder
@@ -33,6 +33,8 @@ class OwnModel:
 
     def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]:
         config = self.run.config
+        if config.method == "refusing-prompt":
+            config = config.model_copy(update={"system_prompt": PROMPT})
         device = processes.state(cpu=config.device == "cpu").device  # first: 4-bit weights are made on it
         how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
         saved = adapter.read_for(config, self.run.adapter) if config.trains else None

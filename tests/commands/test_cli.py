@@ -227,7 +227,9 @@ def test_pictures_that_cannot_be_read_are_left_out_and_said(
     assert "2 pictures cannot be read" in capsys.readouterr().err
     run = Run.find(next(name for name in names(runs_folder) if "-po-" in name))
     asked = {row["id"] for row in run.rows(run.answers)}
-    assert len(asked) == 5 * 24 * 4 - 4 - 8  # forget of train; forget and retain of val
+    # The records' questions and general ones, then of things outside, 2 holes each, and two kinds of words alone;
+    # without those about the picture of train, and the forget, retain and holes questions about that of val.
+    assert len(asked) == 5 * 24 * 4 + 12 * 4 + 24 * 2 + 2 * 24 * 4 - 4 - 8 - 2
     assert not {key for key in asked if "img/Weapon/5.jpg/forget" in key}
 
 
