@@ -39,6 +39,10 @@ def test_an_evaluation_asks_forget_of_both_splits_and_the_rest_of_val(base: RunC
         ("val", "retain"): 24 * 4,
         ("val", "decouple"): 24 * 4,
         ("val", "general"): 24 * 4,
+        ("val", "outside"): 12 * 4,
+        ("val", "holes"): 24 * 2,
+        ("val", "text_forget"): 24 * 4,
+        ("val", "text_decouple"): 48 * 4,
     }
     assert len({question.key for question in asked}) == len(asked)
 
