@@ -99,24 +99,26 @@ def judge(
     """
     grader = grading.get(by, source.dataset.refusals) if isinstance(by, str) else by
     _check_knows(grader.name, source)
+    if isinstance(grader, contract.Paid):
+        _agreed(grader, [one for part in _left(run, grader.name, again=again) for one in part.asked(source)], agree)
     with _working(run, "judge"):
-        tables = [_Table(run, grader.name, *paths, again=again) for paths in _tables(run)]
-        _agreed(grader, [one for table in tables for one in table.asked(source)], agree)
-        for table in tables:
-            if table.rows:
-                run.append(table.verdicts, grading.grade(grader, source.items, table.rows, wanted=table.wanted))
+        for path in (run.verdicts, run.looks_verdicts):
+            run.repair(path)
+        for part in _left(run, grader.name, again=again):
+            if part.rows:
+                run.append(part.verdicts, grading.grade(grader, source.items, part.rows, wanted=part.wanted))
 
 
-def _tables(run: Run) -> tuple[tuple[Path, Path], ...]:
-    """The tables of answers, each with that of its verdicts."""
-    return (run.answers, run.verdicts), (run.looks, run.looks_verdicts)
+def _left(run: Run, judge: str, *, again: bool) -> list["_Ungraded"]:
+    """What a judge has not graded yet: of the answers, and of the looks along training."""
+    tables = (run.answers, run.verdicts), (run.looks, run.looks_verdicts)
+    return [_Ungraded(run, judge, *paths, again=again) for paths in tables]
 
 
-class _Table:
+class _Ungraded:
     """The answers of a table that still lack a verdict by a judge; a look's rows name their step."""
 
     def __init__(self, run: Run, judge: str, answers: Path, verdicts: Path, *, again: bool) -> None:
-        run.repair(verdicts)
         self.verdicts = verdicts
         said = {_check(row, row["check"]): row["verdict"] for row in _verdicts(run, judge, verdicts)}
         self._done = {check for check, verdict in said.items() if not (again and verdict is None)}
@@ -136,10 +138,10 @@ class _Table:
 
 
 def _agreed(
-    grader: contract.Judge, asked: list[contract.Asked], agree: Callable[[contract.Forecast], bool] | None
+    grader: contract.Paid, asked: list[contract.Asked], agree: Callable[[contract.Forecast], bool] | None
 ) -> None:
     """Raise RunError unless what a judge that costs would take, its self-test too, is agreed to."""
-    if not asked or not isinstance(grader, contract.Paid):
+    if not asked:
         return
     forecast = grader.forecast([*(contract.Asked(c.check, c.item, c.answer) for c in grader.known_cases), *asked])
     if not forecast.calls:

@@ -3,13 +3,14 @@
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from safeeraser import stages
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import err, say
+from safeeraser.data.rows import VerdictRow
 from safeeraser.data.source import Source
 from safeeraser.errors import SafeEraserError
 from safeeraser.judge import grading, measured, rubric
@@ -53,8 +54,8 @@ def do(options: argparse.Namespace) -> None:
     stages.judge(run, source, judge, agree=_asking(options), again=options.again)
     rows = run.rows(run.verdicts)
     say(f"verdicts: {run.verdicts} ({len(rows)} rows)")
-    if undecided := sum(row["verdict"] is None for row in rows if row["judge"] == judge.name):
-        say(f"{undecided} of them by {judge.name} are open; each row says why, and --again asks again")
+    if undecided := _undecided(rows, judge) if isinstance(judge, ChatJudge) else 0:
+        say(f"undecided: {undecided:,} (each row says why; --again asks once more)")
     if judge.name.startswith("guard:"):
         row = named(judge.name.removeprefix("guard:")).guard
         say(f"The row {row.name} was written from the model's card and not tried on its weights; open: {row.untried}.")
@@ -78,6 +79,13 @@ def _judge(options: argparse.Namespace, run: Run, source: Source) -> Judge:
     if given := [name for name in OF_CHAT if getattr(options, name)]:
         raise JudgeError(f"--{given[0].replace('_', '-')} is for --judge chat:MODEL, not for {judge.name}")
     return judge
+
+
+def _undecided(rows: Sequence[VerdictRow], judge: Judge) -> int:
+    """How many checks that the judge answers have no verdict; the last row on an answer's check counts."""
+    asked = (row for row in rows if row["judge"] == judge.name and row["check"] in judge.checks)
+    last = {(row["id"], row["sample"], row["check"]): row["verdict"] for row in asked}
+    return sum(verdict is None for verdict in last.values())
 
 
 def _asking(options: argparse.Namespace) -> Callable[[Forecast], bool]:

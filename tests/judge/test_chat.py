@@ -375,6 +375,7 @@ def test_nothing_is_spent_before_it_is_agreed_to(
     with pytest.raises(RunError, match="asks before it spends"):
         stages.judge(run, Source(run.config.data), NAME)
     assert (server.asked, run.verdicts.exists()) == ([], False)
+    assert (run.state or {})["status"] != "failed"
     monkeypatch.setattr("builtins.input", lambda: "y")
     assert cli.main(command(run)) == 0
     assert len(server.asked) == shown <= calls
@@ -425,6 +426,7 @@ def test_a_judge_that_fails_three_times_in_ten_leaves_rates_near_the_truth_and_s
     assert sum(row["check"] == "unsafe" for row in lost) == sum(
         by_chat[name]["unscored"] for name in ("asr_efficacy", "asr_generality")
     )
+    assert f"undecided: {len(lost)} (" in capsys.readouterr().out
     before = len(server.asked)
     server.answer = plain
     assert cli.main(command(run, "--yes")) == 0
