@@ -23,7 +23,7 @@ from safeeraser.data.source import Source
 from safeeraser.demo import world
 from safeeraser.generate.questions import questions
 from safeeraser.judge import asking, chat, grading, rubric
-from safeeraser.judge.contract import EVERY_CHECK, Asked, JudgeError, Paid, Verdict
+from safeeraser.judge.contract import CHECKS, EVERY_CHECK, Asked, JudgeError, Paid, Verdict
 from safeeraser.runs.contents import RunError
 from safeeraser.runs.folder import Run
 
@@ -336,7 +336,7 @@ def test_the_forecast_counts_what_is_new_and_estimates_its_tokens():
 @pytest.fixture
 def run(tiny_data_folder: Path, runs_folder: Path) -> Run:
     """A base run of the small demo world whose answers are all there; the demo judge knows the truth."""
-    config = RunConfig.create(data=str(tiny_data_folder), method="base", pd=False, eval_records=2)
+    config = RunConfig.create(data=str(tiny_data_folder), method="base", pd=False, eval_records=6)
     source = Source(config.data)
     made = stages.open_run(config, source, name="answered")
     items = [question.item for question in questions(source.readable[0], config)]
@@ -361,8 +361,8 @@ def test_nothing_is_spent_before_it_is_agreed_to(
 ):
     assert cli.main(command(run, "--price-in", "2.5", "--price-out", "10")) == 1
     told = capsys.readouterr()
-    checks = {"forget": 2, "decouple": 5, "retain": 1, "general": 1}  # a judge that sees no picture
-    calls = sum(checks[row["set"]] for row in run.rows(run.answers)) + len(chat.ChatJudge("m").known_cases)
+    blind = chat.ChatJudge("m")
+    checks = sum(check in blind.checks for row in run.rows(run.answers) for check in CHECKS[row["set"]])
     assert "give --yes" in told.err
     assert "USD" in told.out
     shown = int(told.out.split(" requests to 127.0.0.1")[0].replace(",", ""))
@@ -378,7 +378,7 @@ def test_nothing_is_spent_before_it_is_agreed_to(
     assert (run.state or {})["status"] != "failed"
     monkeypatch.setattr("builtins.input", lambda: "y")
     assert cli.main(command(run)) == 0
-    assert len(server.asked) == shown <= calls
+    assert len(server.asked) == shown <= checks + len(blind.known_cases)
 
 
 def test_a_run_is_never_graded_by_a_paid_judge_of_itself(server: Answering, run: Run):
@@ -421,11 +421,12 @@ def test_a_judge_that_fails_three_times_in_ten_leaves_rates_near_the_truth_and_s
     for name in ("asr_efficacy", "rr_efficacy", "asr_generality", "rr_generality", "sarr", "sarr_refusal"):
         true, found = by_demo[name], by_chat[name]
         assert found["n"] + found["unscored"] == true["n"], name
-        assert found["unscored"] > 0 or name.startswith("sarr_"), name
         assert found["low"] <= true["value"] <= found["high"], name
-    assert sum(row["check"] == "unsafe" for row in lost) == sum(
-        by_chat[name]["unscored"] for name in ("asr_efficacy", "asr_generality")
-    )
+    for check, names in {"unsafe": ("asr_efficacy", "asr_generality"), "normal": ("sarr",)}.items():
+        of_set = [
+            row for row in lost if row["check"] == check and source.items[row["id"]].set in ("forget", "decouple")
+        ]
+        assert len(of_set) == sum(by_chat[name]["unscored"] for name in names) > 0
     assert f"undecided: {len(lost)} (" in capsys.readouterr().out
     before = len(server.asked)
     server.answer = plain

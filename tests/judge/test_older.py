@@ -9,7 +9,7 @@ from safeeraser import stages
 from safeeraser.config import RunConfig
 from safeeraser.data.source import Source
 from safeeraser.generate.questions import questions
-from safeeraser.judge.contract import CHECKS, LATER
+from safeeraser.judge.contract import CHECKS, LATER, like
 from safeeraser.runs.folder import Run
 
 
@@ -51,7 +51,7 @@ def test_judging_it_again_adds_what_is_new_and_changes_no_share(run: Run, source
     stages.judge(run, source, "demo")
     after = run.rows(run.verdicts)
     assert after[: len(before)] == before
-    decouple = sum(row["set"] == "decouple" for row in run.rows(run.answers))
+    decouple = sum(like(row["set"]) == "decouple" for row in run.rows(run.answers))
     assert Counter(row["check"] for row in after[len(before) :]) == dict.fromkeys(LATER, decouple)
     again = stages.score(run, source, "demo")["metrics"]
     for name in ("sarr", "sarr_refusal", "sarr_gibberish", "sarr_off_topic"):
