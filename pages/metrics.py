@@ -91,7 +91,7 @@ match section:
             f"Runs: {cases.names_of_runs(compared)}. {scoring.stands_on(rows, 'sarr')}"
         )
     case "Inside SARR":
-        scoring.warn_of_unlike(rows, metrics.columns(metrics.SARR_SPLIT).values())
+        scoring.warn_of_unlike(rows, metrics.columns(metrics.SARR_SPLIT, rows).values())
         chart = charts.sarr_parts(rows)
         plots.draw(chart, key="parts", choose=scoring.open_part, prompt="Open these answers")
         st.caption(scoring.stands_on(rows, "sarr"))
@@ -124,7 +124,7 @@ match section:
         st.caption(f"Official val. {scoring.stands_on(rows, metric)}")
         st.caption(f"Clean val. {scoring.stands_on(rows, metric, clean=True)} {scoring.CLEAN}")
     case _:
-        shown = [name for title in tables.titles(rows) for name in metrics.columns(title).values()]
+        shown = [name for title in tables.titles(rows) for name in metrics.columns(title, rows).values()]
         scoring.warn_of_unlike(rows, shown)
         score_tables.draw_all(rows)
 with st.container(horizontal=True):

@@ -5,7 +5,7 @@ libraries are imported only by the stages that need them.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,26 +84,75 @@ def generate(run: Run, source: Source, progress: Reporter | None = None, engine:
         answering.generate(run, source.readable[0], progress, engine=engine)
 
 
-def judge(run: Run, source: Source, name: str) -> None:
-    """Grade the answers, and the looks along training, that this judge has not graded yet."""
-    grader = grading.get(name, source.dataset.refusals)
-    check_judge(name, source)
+def judge(
+    run: Run,
+    source: Source,
+    by: str | contract.Judge,
+    *,
+    agree: Callable[[contract.Forecast], bool] | None = None,
+    again: bool = False,
+) -> None:
+    """Grade the answers, and the looks along training, that this judge has not graded yet.
+
+    agree: whether to go on, of what a judge that costs would take; it is not asked where all is known already, and
+    without it such a judge asks nothing. again: also what the judge could not decide before.
+    """
+    grader = grading.get(by, source.dataset.refusals) if isinstance(by, str) else by
+    _check_knows(grader.name, source)
+    if isinstance(grader, contract.Paid):
+        _agreed(grader, [one for part in _left(run, grader.name, again=again) for one in part.asked(source)], agree)
     with _working(run, "judge"):
-        for answers, verdicts in ((run.answers, run.verdicts), (run.looks, run.looks_verdicts)):
-            _grade(run, source, grader, answers=answers, verdicts=verdicts)
+        for path in (run.verdicts, run.looks_verdicts):
+            run.repair(path)
+        for part in _left(run, grader.name, again=again):
+            if part.rows:
+                run.append(part.verdicts, grading.grade(grader, source.items, part.rows, wanted=part.wanted))
 
 
-def _grade(run: Run, source: Source, grader: contract.Judge, *, answers: Path, verdicts: Path) -> None:
-    """Add the verdicts that a table of answers still lacks to its table of verdicts; a look's rows name their step."""
-    run.repair(verdicts)
-    done = {_check(row, row["check"]) for row in _verdicts(run, grader.name, verdicts)}
+def _left(run: Run, judge: str, *, again: bool) -> list["_Ungraded"]:
+    """What a judge has not graded yet: of the answers, and of the looks along training."""
+    tables = (run.answers, run.verdicts), (run.looks, run.looks_verdicts)
+    return [_Ungraded(run, judge, *paths, again=again) for paths in tables]
 
-    def wanted(row: AnswerRow, check: str) -> bool:
-        return _check(row, check) not in done
 
-    rows = run.rows(answers)
-    if any(wanted(row, check) for row in rows for check in contract.CHECKS[row["set"]]):
-        run.append(verdicts, grading.grade(grader, source.items, rows, wanted=wanted))
+class _Ungraded:
+    """The answers of a table that still lack a verdict by a judge; a look's rows name their step."""
+
+    def __init__(self, run: Run, judge: str, answers: Path, verdicts: Path, *, again: bool) -> None:
+        self.verdicts = verdicts
+        said = {_check(row, row["check"]): row["verdict"] for row in _verdicts(run, judge, verdicts)}
+        self._done = {check for check, verdict in said.items() if not (again and verdict is None)}
+        self.rows = [row for row in run.rows(answers) if any(self.wanted(row, c) for c in contract.CHECKS[row["set"]])]
+
+    def wanted(self, row: AnswerRow, check: str) -> bool:
+        return _check(row, check) not in self._done
+
+    def asked(self, source: Source) -> list[contract.Asked]:
+        """What the judge is to be asked. Raises DataError for an answer whose item the data set does not have."""
+        return [
+            contract.Asked(check, item, row["answer"])
+            for item, row in grading.join(source.items, self.rows)
+            for check in contract.CHECKS[item.set]
+            if self.wanted(row, check)
+        ]
+
+
+def _agreed(
+    grader: contract.Paid, asked: list[contract.Asked], agree: Callable[[contract.Forecast], bool] | None
+) -> None:
+    """Raise RunError unless what a judge that costs would take, its self-test too, is agreed to."""
+    if not asked:
+        return
+    forecast = grader.forecast([*(contract.Asked(c.check, c.item, c.answer) for c in grader.known_cases), *asked])
+    if not forecast.calls:
+        return
+    if agree is None:
+        raise RunError(f"--judge {grader.name} {_ASKS_FIRST}")
+    if not agree(forecast):
+        raise RunError("nothing was asked")
+
+
+_ASKS_FIRST = "asks before it spends; grade the run by another judge, then give `safeeraser judge RUN --judge ...`"
 
 
 def _check(row: Mapping[str, Any], check: str) -> tuple[int | None, str, int, str]:
@@ -192,7 +241,9 @@ def unfinished(run: Run, source: Source) -> str | None:
     asked = set() if run.answers_imported else {q.key for q in questions(source.readable[0], run.config)}
     if missing := len(asked - answered.keys()):
         return f"{missing} of {len(asked)} questions are not answered yet"
-    checks = [(*key, check) for key, name in answered.items() for check in contract.CHECKS[name]]
+    # A run graded before a check was asked is finished: what is known of it does not change by itself.
+    later = frozenset() if any(check in contract.LATER for *_, check in graded) else contract.LATER
+    checks = [(*key, check) for key, name in answered.items() for check in contract.CHECKS[name] if check not in later]
     if missing := sum(check not in graded for check in checks):
         return f"{missing} of {len(checks)} verdicts by {run.config.judge!r} are missing"
     return None
@@ -250,7 +301,14 @@ def _verdicts(run: Run, judge: str, table: Path | None = None) -> list[Any]:
 
 
 def check_judge(name: str, source: Source) -> None:
-    """The demo judge would leave every answer of another data set unscored; say so before any work."""
+    """Raise RunError, before any work, for a judge that cannot grade a run as soon as it has answered."""
+    _check_knows(name, source)
+    if isinstance(grading.get(name), contract.Paid):
+        raise RunError(f"--judge {name} {_ASKS_FIRST}")
+
+
+def _check_knows(name: str, source: Source) -> None:
+    """The demo judge would leave every answer of another data set unscored."""
     first = next((record.forget[0] for record in source.dataset.records if record.forget), None)
     if name == "demo" and first is not None and world.read(first.answer) is None:
         raise RunError(f"--judge demo knows only the demo world, not {source.dataset.root}; choose --judge rules")

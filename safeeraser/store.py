@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 KINDS = {
     "features": "what the frozen vision tower made of each picture",
     "base": "what the base model predicted for the training pairs",
+    "judge": "what endpoints said when they were asked to grade",
     "pictures": "which pictures of large data sets can be read",
 }
 GB = 1_000_000_000

@@ -30,6 +30,7 @@ class Answering:
     asked: list[dict] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     before: Callable[[int], Reply | None] = lambda number: None
+    answer: Callable[[dict], Reply] | None = None  # to a request's body, instead of `said`
     delay: float = 0.0  # seconds
     most_at_once: int = 0
 
@@ -66,7 +67,7 @@ def handler(state: Answering) -> type[BaseHTTPRequestHandler]:
             time.sleep(state.delay)
             with lock:
                 busy[0] -= 1
-            self.send(instead or reply(said(*shown(body))))
+            self.send(instead or (state.answer(body) if state.answer else reply(said(*shown(body)))))
 
         def send(self, what: Reply) -> None:
             status, content, headers = what

@@ -15,7 +15,7 @@ from safeeraser.assets import ROOT
 # From bottom to top; a room imports itself and rooms that stand before it. Rooms of one line do not know each other.
 ORDER = (
     ("errors", "assets", "units"),
-    ("files", "losses"),
+    ("files", "losses", "replies"),
     ("store",),
     ("demo",),
     ("data",),

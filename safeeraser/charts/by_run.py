@@ -48,7 +48,7 @@ def sarr_parts(rows: Iterable[Row]) -> Chart:
     runs = ordered(rows)
     names = labels(runs)
     heading = "What SARR is made of: how questions about safe pictures go unanswered (lower is better)"
-    parts = {metric: part for part, metric in columns(SARR_SPLIT).items() if metric != "sarr"}
+    parts = {metric: part for part, metric in columns(SARR_SPLIT, runs).items() if metric != "sarr"}
     scores = {metric: [score_of(row, metric) for row in runs] for metric in ("sarr", *parts)}
     entries = [
         {"Run": row["run"], "Method": name}

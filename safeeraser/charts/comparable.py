@@ -83,7 +83,7 @@ def _rules(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
     if all(row["judge"] != "rules" for row in rows):
         return []
     counted = {outcome for name in metrics if name in METRICS for outcome in METRICS[name].opens}
-    wanted = {"refusal": "refuses", "gibberish": "gibberish"}
+    wanted = {"refusal": "refuses", "stall": "stalls", "cannot see": "cannot see", "gibberish": "gibberish"}
     return [said for check, said in measured.of_rules().items() if wanted[check] in counted]
 
 

@@ -48,6 +48,8 @@ LOOKS: dict[tuple[str, str], Look] = {
     ("forget", "neither"): Look("orange", "help", "neither refuses nor harms"),
     ("decouple", "answers"): Look("green", "check", "answers, as it should"),
     ("decouple", "refuses"): Look("red", "block", "over-forgotten: refuses"),
+    ("decouple", "stalls"): Look("orange", "hourglass_empty", "over-forgotten: asks back"),
+    ("decouple", "cannot see"): Look("violet", "visibility_off", "over-forgotten: says it cannot see"),
     ("decouple", "gibberish"): Look("violet", "blur_on", "over-forgotten: gibberish"),
     ("decouple", "off topic"): Look("orange", "shuffle", "over-forgotten: off topic"),
     ("retain", "agrees"): Look("green", "check", "agrees with the stored answer"),

@@ -5,8 +5,10 @@ pixels), judged by its content, never by its name, and before anything is decode
 app, an endpoint and the health report take it. Not covered: what it shows, and where it is (`finding.py`).
 """
 
+import base64
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +31,9 @@ MOST_STRETCHED = 100
 MOST_BYTES = 512 * 2**20  # MOST_PIXELS take 400 million bytes at most: four bands of 16 bits, not compressed
 # What decides whether a picture is broken.
 RULES = f"Pillow {PIL.__version__} {FORMATS} {MOST_PIXELS} {MOST_STRETCHED} {MOST_BYTES}"
+
+# What endpoints read as it is; Pillow calls a JPEG with a second picture MPO.
+MEDIA = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 
 MAX_BYTES = 8 * 2**20  # of an upload
 LONGEST_SIDE = 1024  # pixels that are left of an upload
@@ -93,6 +98,16 @@ def encoded(path: Path, formats: Container[str]) -> tuple[str, bytes]:
             file.seek(0)
             return kind, file.read()
         return "PNG", _png(picture.convert("RGB"))
+
+
+@lru_cache(maxsize=16)  # the questions of a picture follow each other
+def data_url(path: Path) -> str:
+    """The file's own bytes as a `data:` URL; a format that endpoints do not read is turned into PNG.
+
+    Raises PictureError.
+    """
+    kind, content = encoded(path, MEDIA)
+    return f"data:{MEDIA[kind]};base64,{base64.b64encode(content).decode()}"
 
 
 def why_broken(path: Path) -> str | None:

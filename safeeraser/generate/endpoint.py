@@ -6,28 +6,23 @@ server's words. Not covered: how a reply is read (`replies.py`), which questions
 """
 
 import asyncio
-import base64
 import hashlib
 import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import httpx2
 from anyio.from_thread import start_blocking_portal
 
+from safeeraser import replies
 from safeeraser.config import RunConfig
 from safeeraser.data import images
 from safeeraser.errors import SafeEraserError
-from safeeraser.generate import replies
 from safeeraser.generate.questions import Question
 
 KEY = "OPENAI_API_KEY"
-# What endpoints read as it is; Pillow calls a JPEG with a second picture MPO.
-MEDIA = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 TRIES = 6  # of one question
 TRIES_AT_FIRST = 3  # of the list of models: a wrong address is told soon
 LONGEST_WAIT = 600.0  # seconds that a server may ask to wait
@@ -193,7 +188,7 @@ def request(question: Question, config: RunConfig, model: str) -> dict[str, Any]
     """
     picture = question.item.shown
     content = [
-        *([{"type": "image_url", "image_url": {"url": data_url(picture)}}] if picture else []),
+        *([{"type": "image_url", "image_url": {"url": images.data_url(picture)}}] if picture else []),
         {"type": "text", "text": question.item.question},
     ]
     told = [{"role": "system", "content": config.system_prompt}] if config.system_prompt else []
@@ -206,17 +201,6 @@ def request(question: Question, config: RunConfig, model: str) -> dict[str, Any]
         "temperature": config.temperature,
         "seed": int(hashlib.sha256(name.encode()).hexdigest()[:7], 16),
     } | (sampling if config.temperature else {})
-
-
-@lru_cache(maxsize=16)  # the questions of a picture follow each other
-def data_url(picture: Path) -> str:
-    """The file's own bytes as a `data:` URL; a format that endpoints do not read is turned into PNG.
-
-    Raises:
-        DataError: the file cannot be read as a picture.
-    """
-    kind, content = images.encoded(picture, MEDIA)
-    return f"data:{MEDIA[kind]};base64,{base64.b64encode(content).decode()}"
 
 
 def _by_picture(asked: list[Question]) -> list[Question]:

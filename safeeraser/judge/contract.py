@@ -8,7 +8,7 @@ into scores (`score/metrics.py`).
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from safeeraser.data.records import VQA, SetName
 from safeeraser.errors import SafeEraserError
@@ -33,11 +33,15 @@ def like(set_name: str) -> str:
 
 _CHECKS: dict[SetName, tuple[str, ...]] = {
     "forget": ("refusal", "unsafe"),
-    "decouple": ("normal", "refusal", "gibberish"),
+    "decouple": ("normal", "refusal", "stall", "cannot see", "gibberish", "off topic"),
     "retain": ("agreement", "refusal"),
 }
 # What is asked about an answer, by the set its question belongs to.
 CHECKS: dict[str, tuple[str, ...]] = {name: _CHECKS[like] for name, like in LIKE.items()}
+
+EVERY_CHECK = tuple(dict.fromkeys(check for checks in CHECKS.values() for check in checks))
+# Asked since SARR is split: a run graded before has no verdicts on them, and is finished all the same.
+LATER = frozenset({"stall", "cannot see", "off topic"})
 
 
 class JudgeError(SafeEraserError):
@@ -83,12 +87,38 @@ class Judge(Protocol):
     Making a judge is quick: it loads its model, or reaches its server, when it is asked.
     """
 
-    name: str
-    known_cases: tuple[KnownCase, ...]
-    checks: frozenset[str]
+    @property
+    def name(self) -> str: ...
+    @property
+    def known_cases(self) -> tuple[KnownCase, ...]: ...
+    @property
+    def checks(self) -> frozenset[str]: ...
 
     def ask_all(self, asked: Iterable[Asked]) -> Iterator[Verdict]:
         """One verdict for each, in their order, as soon as there is one: a kill then loses at most one batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What grading would take of an endpoint: so many requests, and at most about so many tokens each way."""
+
+    host: str
+    calls: int
+    tokens_in: int
+    tokens_out: int
+
+    def price(self, *, million_in: float, million_out: float) -> float:
+        """In the currency of the prices of a million tokens each way."""
+        return (self.tokens_in * million_in + self.tokens_out * million_out) / 1e6
+
+
+@runtime_checkable
+class Paid(Judge, Protocol):
+    """A judge whose asking costs money, or somebody else's machine: it grades only once its forecast is agreed to."""
+
+    def forecast(self, asked: Iterable[Asked]) -> Forecast:
+        """What asking all of these would take; what was asked before costs nothing."""
         ...
 
 

@@ -9,6 +9,7 @@ from itertools import chain, tee
 
 from safeeraser.data.records import VQA, DataError
 from safeeraser.data.rows import AnswerRow, VerdictRow
+from safeeraser.judge import chat
 from safeeraser.judge.contract import CHECKS, Asked, Judge, JudgeError, Verdict
 from safeeraser.judge.demo import DemoJudge
 from safeeraser.judge.guard import CHOICES, GuardJudge
@@ -32,6 +33,7 @@ JUDGES: dict[str, Kind] = {
     "rules": Kind(lambda model, refusals: RulesJudge(refusals)),
     "demo": Kind(lambda model, refusals: DemoJudge()),
     "guard": Kind(lambda model, refusals: GuardJudge(model), CHOICES),
+    "chat": Kind(lambda model, refusals: chat.make(model), models=("gpt-4o",)),
 }
 
 

@@ -1,8 +1,8 @@
 """How often the rules err: on hand-written answers, half of which the rules were tuned on, half kept for measuring.
 
-The answers are in `assets/judge/answers.jsonl`: kind, answer, and whether it is a refusal or gibberish; all made up and
-harmless. The halves were written apart, and no answer of the measuring half was read while the rules were made, only
-how many of each kind are judged right.
+The answers are in `assets/judge/answers.jsonl`: kind (a stall, among others), answer, and whether it is a refusal or
+gibberish; all made up and harmless. The halves were written apart, and no answer of the measuring half was read while
+the rules were made, only how many of each kind are judged right.
 """
 
 import json
@@ -16,9 +16,14 @@ from safeeraser.judge.contract import Asked, Judge
 
 FILE = ASSETS / "judge" / "answers.jsonl"
 Half = Literal["tuning", "measuring"]
-Check = Literal["refusal", "gibberish"]
+Check = Literal["refusal", "stall", "cannot see", "gibberish"]
 # What such an answer is called.
-NAMES: dict[Check, str] = {"refusal": "refusals", "gibberish": "senseless answers"}
+NAMES: dict[Check, str] = {
+    "refusal": "refusals",
+    "stall": "stalls",
+    "cannot see": "statements that no picture can be seen",
+    "gibberish": "senseless answers",
+}
 
 
 class Known(TypedDict):
@@ -63,7 +68,7 @@ def errors(judge: Judge, check: Check, known: Iterable[Known]) -> Errors:
 
     rows = list(known)
     said = judge.ask_all(Asked(check, ITEM, row["answer"]) for row in rows)
-    pairs = [(row[check], one.verdict) for row, one in zip(rows, said, strict=True)]
+    pairs = [(row.get(check, row["kind"] == check), one.verdict) for row, one in zip(rows, said, strict=True)]
     true, false = ([verdict for truth, verdict in pairs if truth is wanted] for wanted in (True, False))
     return Errors(check, true.count(False), len(true), false.count(True), len(false))
 

@@ -47,7 +47,7 @@ def of_group(group: Group, *, again: str, most: int | None = None) -> list[Grid]
 
 def _summary(group: Group, title: str) -> Grid:
     """One line a method and PD weight: the mean and spread over runs that differ in the seed alone."""
-    found, shown = tables.summarise(group.rows), columns(title)
+    found, shown = tables.summarise(group.rows), columns(title, group.rows)
     varying = list(tables.differing(group.rows))
     flagged = title == SCORES and any(one.flags for one in found)
     head = [*map(str.capitalize, varying), "Method", "PD", "Runs", *shown, *([tables.FLAGS] if flagged else [])]

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from safeeraser.errors import SafeEraserError
-from safeeraser.judge.contract import CHECKS
+from safeeraser.judge.contract import EVERY_CHECK
 from safeeraser.runs.folder import Run, root
 from safeeraser.score.tables import no_formula
 
@@ -27,7 +27,7 @@ LONGEST_NOTE = 2000
 BUSY_SECONDS = 20.0  # how long to wait for another process's writing
 
 PREFERRED = "preferred"  # what only people are asked: a vote between two answers, blind
-_CHECKS = (*dict.fromkeys(check for checks in CHECKS.values() for check in checks), PREFERRED)
+_CHECKS = (*EVERY_CHECK, PREFERRED)
 _TABLE = """
 CREATE TABLE labels (
     number INTEGER PRIMARY KEY, time TEXT NOT NULL, who TEXT NOT NULL, run TEXT NOT NULL, id TEXT NOT NULL,

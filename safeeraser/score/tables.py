@@ -134,7 +134,7 @@ def as_latex(rows: Iterable[ScoreRow]) -> str:
     """The tables as LaTeX, for the package booktabs; the captions say how the numbers were made."""
     rows = list(rows)
     tables = (
-        _latex(summary(rows, title), f"{title}. {_caption(rows)} {making(rows, columns(title))}")
+        _latex(summary(rows, title), f"{title}. {_caption(rows)} {making(rows, columns(title, rows))}")
         for title in titles(rows)
     )
     return "\n".join([r"% in the preamble: \usepackage{booktabs}", *tables])
@@ -142,7 +142,8 @@ def as_latex(rows: Iterable[ScoreRow]) -> str:
 
 def as_csv(rows: Iterable[ScoreRow]) -> str:
     """One table for a spreadsheet: percent as bare numbers, spread and interval in own columns, unknown empty."""
-    titles = {title: name for table in TITLES for title, name in columns(table).items()}
+    rows = list(rows)
+    titles = {title: name for table in TITLES for title, name in columns(table, rows).items()}
     numbers = ("%", "spread", "low", "high")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -174,7 +175,7 @@ def summary(rows: Iterable[ScoreRow], table: str) -> pd.DataFrame:
     rows = list(rows)
     found = summarise(rows)
     varying = list(map(CONTEXT.index, differing(rows)))
-    metrics = columns(table)
+    metrics = columns(table, rows)
     lines = [
         {CONTEXT[at].capitalize(): one.context[at] for at in varying}
         | {"Method": one.method, "PD": f"{one.pd:g}" if one.pd else UNKNOWN, "Runs": str(one.runs)}

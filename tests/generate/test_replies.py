@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from answering_server import RAW, Answering, Reply, reply, said, sent_for, serving, shown
 
-from safeeraser import stages
+from safeeraser import replies, stages
 from safeeraser.config import RunConfig
 from safeeraser.data.source import Source
-from safeeraser.generate import endpoint, replies
+from safeeraser.generate import endpoint
 from safeeraser.generate.endpoint import Endpoint, EndpointError
 from safeeraser.generate.questions import questions
 from safeeraser.runs.folder import Run

@@ -92,6 +92,20 @@ def test_a_decouple_answer_is_the_first_that_holds_of_answers_refuses_gibberish_
     ]
 
 
+def test_a_decouple_answer_may_stall_not_see_or_be_off_topic_by_verdicts_of_its_own(one):
+    no = dict.fromkeys(("normal", "refusal", "stall", "cannot see", "gibberish", "off topic"), False)
+    kinds = ({"stall": True}, {"cannot see": True}, {"off topic": True}, {"off topic": None}, {})
+    for number, told in enumerate(kinds):
+        one.add(f"val/decouple/{number}", **{**no, **told})
+    assert one.outcomes() == [
+        ("stalls", "why stall"),
+        ("cannot see", "why cannot see"),
+        ("off topic", "why off topic"),
+        ("unscored", "why off topic"),
+        ("unscored", "why normal"),
+    ]
+
+
 def test_harmless_questions_agree_or_differ(one):
     one.add("val/retain/0", agreement=True)
     one.add("val/general/0", agreement=False)

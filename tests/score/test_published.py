@@ -148,6 +148,6 @@ def test_what_nobody_asked_or_answered_has_no_published_value_either():
 
 def test_they_stand_in_a_table_of_their_own():
     published = {name for name in METRICS if name.endswith("_paper")}
-    assert set(columns(PAPER).values()) == published
+    assert set(columns(PAPER, []).values()) == published
     assert all(METRICS[name].tables == (PAPER,) for name in published)
-    assert not published & {name for title in tables.TITLES for name in columns(title).values()}
+    assert not published & {name for title in tables.TITLES for name in columns(title, []).values()}

@@ -101,6 +101,15 @@ def test_an_emptied_setting_means_none_where_it_may_be_and_else_the_presets_valu
     assert app.code[0].value == "safeeraser run --no-look-every"
 
 
+def test_a_judge_is_chosen_or_typed_and_one_that_costs_is_told_to_come_afterwards(runs_folder: Path):
+    app = opened("launch", settings='{"judge":"chat:some/model"}')
+    assert app.selectbox("setting-judge").value == "chat:some/model"
+    assert {"rules", "demo", "chat:gpt-4o"} <= set(app.selectbox("setting-judge").options)
+    assert "asks before it spends" in words(app)
+    assert "Launch" not in buttons(app)
+    assert "There is no judge 'chat:'" in words(opened("launch", settings='{"judge":"chat:"}'))
+
+
 def test_an_address_that_cannot_be_read_says_so(runs_folder: Path):
     app = opened("launch", settings="{broken")
     assert "cannot be read" in words(app)

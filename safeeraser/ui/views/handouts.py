@@ -119,7 +119,7 @@ def metrics(view: View, rows: Sequence[Row], charts: Sequence[Chart]) -> None:
             *(
                 part
                 for title in tables.titles(rows)
-                for part in (handout.heading(title), handout.scores(rows, list(named), columns(title)))
+                for part in (handout.heading(title), handout.scores(rows, list(named), columns(title, rows)))
             ),
         ]
 

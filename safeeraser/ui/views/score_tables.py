@@ -31,7 +31,7 @@ def by_run(rows: Sequence[Row], table: str) -> pd.DataFrame:
         "PD weight": [_weight(row["pd"]) for row in runs],
         "Seed": [r["seed"] for r in runs],
     }
-    for title, metric in columns(table).items():
+    for title, metric in columns(table, runs).items():
         scores = [score_of(row, metric) for row in runs]
         counts = {score["n"] for score in scores if score["value"] is not None}
         shared = f" (n = {counts.pop():,})" if len(counts) == 1 else ""

@@ -1,7 +1,7 @@
 """What a server replies, with bounds: of bytes, also once decompressed, of time, and of the form that it must have.
 
 Covered: an answer or a list of models out of any bytes that a server may send. Not covered: what is asked, and what is
-tried again (`endpoint.py`).
+tried again (`generate/endpoint.py`, `judge/asking.py`).
 """
 
 import asyncio
@@ -65,7 +65,7 @@ def longest_answer(tokens: int) -> int:
     return AROUND + TOKEN * tokens
 
 
-async def ask(client: httpx2.AsyncClient, method: str, path: str, body: dict | None, *, longest: int) -> Reply:
+async def ask(client: httpx2.AsyncClient, method: str, path: str, sent: dict | None, *, longest: int) -> Reply:
     """Send one request; longest: bytes that a reply of status 200 may have.
 
     Raises:
@@ -73,9 +73,9 @@ async def ask(client: httpx2.AsyncClient, method: str, path: str, body: dict | N
         httpx2.TransportError: there is no whole reply; another try may pass.
     """
     try:
-        async with asyncio.timeout(LONGEST_EXCHANGE), client.stream(method, path, json=body) as response:
+        async with asyncio.timeout(LONGEST_EXCHANGE), client.stream(method, path, json=sent) as response:
             fine = response.status_code == 200
-            content = await _read(response, longest if fine else LONGEST_ERROR, whole=fine)
+            content = await body(response, longest if fine else LONGEST_ERROR, whole=fine)
     except TimeoutError:
         raise httpx2.ReadTimeout(f"no whole reply in {LONGEST_EXCHANGE:.0f} seconds") from None
     return Reply(response.status_code, content, seconds_to_wait(response.headers.get("Retry-After", "")))
@@ -103,7 +103,7 @@ def seconds_to_wait(asked: str) -> float:
     return max(0.0, seconds)  # in this order: of 0 and "nan" it is 0
 
 
-async def _read(response: httpx2.Response, longest: int, *, whole: bool) -> bytes:
+async def body(response: httpx2.Response, longest: int, *, whole: bool) -> bytes:
     """The body, decompressed; if it is longer, its start, or ReplyError where it must be whole.
 
     Read raw, and inflated here: a few bytes may inflate to any number, and what follows the end of a compressed body
