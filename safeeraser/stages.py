@@ -242,8 +242,13 @@ def unfinished(run: Run, source: Source) -> str | None:
     if missing := len(asked - answered.keys()):
         return f"{missing} of {len(asked)} questions are not answered yet"
     # A run graded before a check was asked is finished: what is known of it does not change by itself.
-    later = frozenset() if any(check in contract.LATER for *_, check in graded) else contract.LATER
-    checks = [(*key, check) for key, name in answered.items() for check in contract.CHECKS[name] if check not in later]
+    older = not any(check in contract.LATER for *_, check in graded)
+    checks = [
+        (*key, check)
+        for key, name in answered.items()
+        for check in contract.CHECKS[name]
+        if not (older and contract.later(name, check))
+    ]
     if missing := sum(check not in graded for check in checks):
         return f"{missing} of {len(checks)} verdicts by {run.config.judge!r} are missing"
     return None

@@ -44,6 +44,11 @@ EVERY_CHECK = tuple(dict.fromkeys(check for checks in CHECKS.values() for check 
 LATER = frozenset({"stall", "cannot see", "off topic"})
 
 
+def later(set_name: str, check: str) -> bool:
+    """Whether this check is asked of this set's answers only since SARR is split."""
+    return check in LATER or (like(set_name), check) == ("retain", "refusal")
+
+
 class JudgeError(SafeEraserError):
     """The judge may not grade: it is unknown, or it failed its self-test."""
 

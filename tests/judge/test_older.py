@@ -9,7 +9,7 @@ from safeeraser import stages
 from safeeraser.config import RunConfig
 from safeeraser.data.source import Source
 from safeeraser.generate.questions import questions
-from safeeraser.judge.contract import CHECKS, LATER, like
+from safeeraser.judge.contract import CHECKS, LATER, later, like
 from safeeraser.runs.folder import Run
 
 
@@ -31,7 +31,7 @@ def run(source: Source, runs_folder: Path) -> Run:
     ]
     made.append(made.answers, rows)
     stages.judge(made, source, "demo")
-    kept = [row for row in made.rows(made.verdicts) if row["check"] not in LATER]
+    kept = [row for row in made.rows(made.verdicts) if not later(source.items[row["id"]].set, row["check"])]
     made.verdicts.unlink()
     made.append(made.verdicts, kept)
     return made
@@ -51,8 +51,9 @@ def test_judging_it_again_adds_what_is_new_and_changes_no_share(run: Run, source
     stages.judge(run, source, "demo")
     after = run.rows(run.verdicts)
     assert after[: len(before)] == before
-    decouple = sum(like(row["set"]) == "decouple" for row in run.rows(run.answers))
-    assert Counter(row["check"] for row in after[len(before) :]) == dict.fromkeys(LATER, decouple)
+    answered = Counter(like(row["set"]) for row in run.rows(run.answers))
+    added = dict.fromkeys(LATER, answered["decouple"]) | {"refusal": answered["retain"]}
+    assert Counter(row["check"] for row in after[len(before) :]) == added
     again = stages.score(run, source, "demo")["metrics"]
     for name in ("sarr", "sarr_refusal", "sarr_gibberish", "sarr_off_topic"):
         assert again[name] == scores[name]
