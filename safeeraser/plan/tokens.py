@@ -52,6 +52,7 @@ class Estimate:
     def __init__(
         self, *, picture_tokens: int, max_length: int, system_prompt: str | None = None, end_token: bool = True
     ) -> None:
+        self.picture_tokens = picture_tokens
         # What every prompt on a picture begins with, of which max_length counts the template alone.
         self.uncounted = picture_tokens + len(_text(system_prompt or ""))
         self.max_length = max_length

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +14,17 @@ from warm import Started
 
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
-from safeeraser.generate import answering, decode
+from safeeraser.data.source import load
+from safeeraser.generate import answering
 from safeeraser.generate.questions import Question
 from safeeraser.models import features, loading
 from safeeraser.runs.folder import Run, RunError
+
+# Of 2 records a split: 4 forget pairs each of train; of val 4 forget, retain, decouple and general, 2 holes; then of 2
+# things each 4 outside, text_forget and text_decouple. 2 x 4 + 2 x (4 x 4 + 2) + 3 x 2 x 4.
+ASKED = 68
+# The harmful ones of train, both of val, those of 2 things outside the forget set: 2 + 4 + 2.
+PICTURES = 8
 
 
 @pytest.fixture
@@ -45,6 +54,16 @@ def test_an_evaluation_asks_forget_of_both_splits_and_the_rest_of_val(base: RunC
         ("val", "text_decouple"): 48 * 4,
     }
     assert len({question.key for question in asked}) == len(asked)
+
+
+def test_some_records_without_their_pictures_ask_no_more_than_these(
+    base: RunConfig, tiny_data_folder: Path, tmp_path: Path
+):
+    shutil.copytree(tiny_data_folder, tmp_path / "demo")
+    shutil.rmtree(tmp_path / "demo/img")  # the harmful pictures
+    asked = answering.questions(load(str(tmp_path / "demo")), base)
+    four = ("decouple", "general", "text_forget", "text_decouple")
+    assert Counter(question.item.set for question in asked) == dict.fromkeys(four, 2 * 4)
 
 
 def rows_of(run: Run) -> dict[tuple[str, int], dict]:
@@ -89,8 +108,7 @@ def test_answers_are_written_a_few_at_a_time_and_the_state_says_how_far_they_are
     monkeypatch.setattr(answering, "SECONDS", 60)
     monkeypatch.setattr(Run, "set_state", lambda run, status, **details: states.append((status, details)))
     answering.generate(run, tiny_data)
-    # 2 records of train with 4 forget pairs, 2 of val with 4 forget, retain and decouple pairs, 8 general: 40 in all.
-    assert states == [("running", {"stage": "generate", "step": step, "steps": 40}) for step in (16, 32, 40)]
+    assert states == [("running", {"stage": "generate", "step": step, "steps": ASKED}) for step in (16, 32, 48, 64, 68)]
 
 
 def test_slow_answers_are_written_as_time_passes(
@@ -100,7 +118,7 @@ def test_slow_answers_are_written_as_time_passes(
     monkeypatch.setattr(answering, "SECONDS", 0)
     monkeypatch.setattr(Run, "set_state", lambda run, status, **details: written.append(details["step"]))
     answering.generate(run, tiny_data)
-    assert written == list(range(1, 41))
+    assert written == list(range(1, ASKED + 1))
 
 
 def test_features_of_pictures_are_kept_for_the_next_run(
@@ -115,8 +133,7 @@ def test_features_of_pictures_are_kept_for_the_next_run(
         run = new_run(base.model_copy(update={"feature_cache": 1.0}), name)
         answering.generate(run, tiny_data)
         assert rows_of(run) == rows_of(without)
-    pictures = len(decode.by_picture(answering.questions(tiny_data, base)))
-    assert [(cache.hits, cache.misses) for cache in caches] == [(0, pictures), (pictures, 0)]
+    assert [(cache.hits, cache.misses) for cache in caches] == [(0, PICTURES), (PICTURES, 0)]
 
 
 class Parrot:
@@ -147,7 +164,8 @@ def test_processes_share_the_pictures_whole(base: RunConfig, tiny_data: Dataset)
     asked = answering.questions(tiny_data, base)
     shares = [answering.share(asked, process=process, count=3) for process in range(3)]
     assert sorted(question.key for share in shares for question in share) == sorted(q.key for q in asked)
-    pictures = [{question.item.picture for question in share} for share in shares]
+    # One in words alone has none to share, and is by itself.
+    pictures = [{question.item.picture or question.item.id for question in share} for share in shares]
     assert all(pictures)
     assert sum(map(len, pictures)) == len(set.union(*pictures))
 

@@ -86,7 +86,9 @@ def test_a_warm_worker_gives_the_answers_that_the_runs_gave(
     expected = {run.name: answers(run, tiny_data) for run in runs}
     names = list(expected)
     workers = set()
-    for key, item in list(asked(tiny_data, config).items())[::13]:
+    # A question of one's own is always about a picture.
+    shown = [(key, item) for key, item in asked(tiny_data, config).items() if not item.text_only]
+    for key, item in shown[::13]:
         assert item.picture
         got = asker.ask(runs=names, picture=item.picture, question=item.question)
         assert [(answer.run, answer.answer) for answer in got] == [(name, expected[name][key]) for name in names]

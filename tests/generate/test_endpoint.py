@@ -30,6 +30,7 @@ from safeeraser.models.encoder import Encoder
 from safeeraser.runs.folder import Run
 
 KEY = "sk-very-secret-0123456789"
+ASKED = 68  # as `test_answering.py` counts
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def base(config: RunConfig) -> RunConfig:
 
 @pytest.fixture
 def asked(tiny_data: Dataset, base: RunConfig) -> list[Question]:
-    """40 questions about 6 pictures."""
+    """ASKED questions, about 8 pictures and in words alone."""
     return questions(tiny_data, base)
 
 
@@ -68,7 +69,7 @@ def test_each_question_gets_the_answer_to_its_own_picture_and_words(
 ):
     server.delay = 0.01
     assert ask(server, asked, base, workers=5) == expected(asked)
-    assert len(server.asked) == len(asked) == 40
+    assert len(server.asked) == len(asked) == ASKED
     assert 1 < server.most_at_once <= 5
 
 
@@ -159,7 +160,7 @@ def test_a_picture_that_cannot_be_read_is_named(
 def test_an_overloaded_server_is_asked_again(server: Answering, asked: list[Question], base: RunConfig, status: int):
     server.before = lambda number: (status, b"busy", {}) if number in (1, 2, 3, 7) else None
     assert ask(server, asked, base, workers=2) == expected(asked)
-    assert len(server.asked) == 44
+    assert len(server.asked) == ASKED + 4
 
 
 def test_the_wait_that_a_server_asks_for_is_kept(
@@ -175,7 +176,7 @@ def test_the_wait_that_a_server_asks_for_is_kept(
 def test_a_connection_that_breaks_is_made_again(server: Answering, asked: list[Question], base: RunConfig):
     server.before = lambda number: (HANG_UP, b"", {}) if number in (2, 3, 30) else None
     assert ask(server, asked, base, workers=2) == expected(asked)
-    assert len(server.asked) == 43
+    assert len(server.asked) == ASKED + 3
 
 
 def test_a_server_that_stays_down_ends_with_its_words_and_how_to_go_on(
@@ -277,7 +278,7 @@ def test_a_run_answered_by_an_endpoint_says_so_in_rows_and_score(server: Answeri
     stages.judge(run, source, "demo")
     assert stages.score(run, source, "demo")["decoding"] == f"greedy, at most 5 tokens, by {note}"
     del rows[0]["engine"]
-    assert stages.decoding(run.config, rows) == f"greedy, at most 5 tokens, 39 of 40 by {note}"
+    assert stages.decoding(run.config, rows) == f"greedy, at most 5 tokens, 67 of 68 by {note}"
 
 
 def test_an_error_comes_after_the_answers_that_arrived_with_it(
@@ -299,9 +300,10 @@ def test_a_server_of_the_same_model_gives_the_answers_that_the_run_gives_itself(
 
     def by_the_model(number: int) -> Reply:
         content, words = shown(server.asked[-1])
-        picture = tmp_path / f"{number}.jpg"
-        picture.write_bytes(content)
-        item = VQA("", "forget", "val", "", picture, words, "")
+        picture = tmp_path / f"{number}.jpg" if content else None
+        if picture:
+            picture.write_bytes(content)
+        item = VQA("", "forget", "val", "", picture, words, "", text_only=picture is None)
         ((_, text),) = answering.answers(network.eval(), encoder, [Question(item, 0)], run.config)
         return reply(text)
 
@@ -320,14 +322,14 @@ def test_a_failure_in_the_middle_keeps_the_answers_and_the_same_command_goes_on(
     assert cli.main(command) == 1
     assert "What was answered is kept; the same command goes on" in capsys.readouterr().err
     kept = len(run.rows(run.answers))
-    assert 29 <= kept == len(server.asked) - 1 < 40  # what was on its way is waited for
+    assert 29 <= kept == len(server.asked) - 1 < ASKED  # what was on its way is waited for
     assert run.state["status"] == "failed"
     server.before = lambda number: None
     before = len(server.asked)
     assert cli.main(command) == 0
-    assert len(server.asked) - before == 40 - kept
+    assert len(server.asked) - before == ASKED - kept
     counted = Counter((row["id"], row["sample"]) for row in run.rows(run.answers))
-    assert (len(counted), set(counted.values())) == (40, {1})
+    assert (len(counted), set(counted.values())) == (ASKED, {1})
 
 
 @pytest.mark.slow
@@ -364,9 +366,9 @@ def test_ctrl_c_and_a_kill_in_the_middle_wait_for_no_reply_and_lose_and_repeat_n
     server.delay, server.before = 0, lambda number: None
     assert Started(command, output=output, environment=environment).wait() == 0
     rows = run.rows(run.answers)
-    assert len(first) < len(second) < len(rows) == 40
+    assert len(first) < len(second) < len(rows) == ASKED
     assert (rows[: len(second)], second[: len(first)]) == (second, first)
-    assert len(server.asked) == 40 + 2 + unwritten  # twice only what had no reply yet, or none on the disk
+    assert len(server.asked) == ASKED + 2 + unwritten  # twice only what had no reply yet, or none on the disk
     everything = questions(Source(run.config.data).dataset, run.config)
     assert {(row["id"], row["sample"]): row["answer"] for row in rows} == expected(everything)
     assert set(server.keys) == {f"Bearer {KEY}"}

@@ -45,8 +45,10 @@ def test_a_plan_counts_exactly_and_names_the_command(runs_folder: Path, config: 
     told = plan.plan(config, source, name="mine")
     assert told.command == " ".join(jobs.command(config, name="mine"))
     assert (told.name, told.status, told.steps) == ("mine", None, 4)
-    # Two records a split: 4 forget questions each of train and val; 4 of every other set of val.
-    assert told.questions == {"forget": 16, "retain": 8, "decouple": 8, "general": 8}
+    # Two records a split: 4 forget questions each of train and val; of every other set of val 4 of two records or
+    # things, but 2 of holes.
+    four = dict.fromkeys(("retain", "decouple", "general", "outside", "text_forget", "text_decouple"), 2 * 4)
+    assert told.questions == {"forget": 16, "holes": 2 * 2} | four
     assert told.base == config.base().run_name()
     epochs = RunConfig(**config.model_dump() | {"max_steps": None, "epochs": 2})
     # 24 records of 4 forget pairs, twice, 3 at once.
@@ -66,10 +68,10 @@ def test_estimates_are_scaled_from_the_users_own_measured_run(runs_folder: Path,
     told = plan.plan(RunConfig(**config.model_dump() | {"accumulation": 2, "max_steps": 10}), source)
     assert told.training.value == pytest.approx(10 * 2 * 1.5)
     assert "measured" in (told.training.basis or "")
-    # 40 questions of the run and as many of its base model's; 2 s for 100 answers.
-    assert told.answering.value == pytest.approx(80 * 0.02)
-    assert told.seconds == pytest.approx(30 + 1.6)
-    assert told.disk.value == pytest.approx(5000 + 80 * 20)
+    # 16 + 4 + 6 x 8 = 68 questions of the run and as many of its base model's; 2 s for 100 answers.
+    assert told.answering.value == pytest.approx(136 * 0.02)
+    assert told.seconds == pytest.approx(30 + 2.72)
+    assert told.disk.value == pytest.approx(5000 + 136 * 20)
     assert told.memory.value == 3 * GIB
     larger = plan.plan(RunConfig(**config.model_dump() | {"batch_size": 6, "lora_rank": 8}), source)
     assert larger.training.value == pytest.approx(4 * 2 * 1.5)

@@ -73,11 +73,11 @@ def test_the_tokens_of_an_evaluation_share_each_picture(config: RunConfig, tiny_
     told = tokens.evaluation(tiny_data, config, counter(config))
     encoder = Encoder(loading.load(config.model)[1])
     asked = questions(tiny_data, config)
-    prompts: dict[Path | None, dict[tuple[int, ...], None]] = {}
+    prompts: dict[Path | str, dict[tuple[int, ...], None]] = {}
     separate = 0
     for question in asked:
         ids, _ = encoder.tokens(question.item.question, None, question.item.picture)
-        prompts.setdefault(question.item.picture, {})[tuple(ids)] = None
+        prompts.setdefault(question.item.picture or question.item.id, {})[tuple(ids)] = None
         separate += len(ids)
     rows = []
     for some in prompts.values():
@@ -87,9 +87,21 @@ def test_the_tokens_of_an_evaluation_share_each_picture(config: RunConfig, tiny_
     assert told.shared == told.computed == sum(len(row.ids) for row in rows)
     assert told.count == len(asked) == sum(told.questions.values())
     assert told.questions["forget"] == 3 * 16
-    assert (told.pictures, told.answers) == (len(prompts), 5 * len(asked))
+    # One in words alone shares nothing: 4 each about 2 harmful and 2 safe things.
+    in_words = [question for question in asked if question.item.text_only]
+    assert len(in_words) == 16
+    assert (told.pictures, told.answers) == (len(prompts) - 16, 5 * len(asked))
     plain = tokens.evaluation(tiny_data, changed(config, engine="plain"), counter(config))
-    assert (plain.computed, plain.pictures) == (separate, len(asked))
+    assert (plain.computed, plain.pictures) == (separate, len(asked) - 16)
+
+
+def test_an_estimate_takes_no_picture_for_a_question_in_words_alone(config: RunConfig, tiny_data: Dataset):
+    asked = questions(tiny_data, config)
+    told = tokens.evaluation(tiny_data, config, tokens.Estimate(picture_tokens=576, max_length=40))
+    # 576 of each picture, 10 of each template, one for 4 characters of each question.
+    words = sum(tokens.TEMPLATE + -(-len(question.item.question) // 4) for question in asked)
+    assert told.separate == 576 * (len(asked) - 16) + words
+    assert told.pictures == 8
 
 
 def test_only_one_picture_of_each_size_is_opened(config: RunConfig, tiny_data: Dataset):
