@@ -29,14 +29,14 @@ def open_run(
     config: RunConfig, source: Source, *, name: str | None = None, force: bool = False, imported: str | None = None
 ) -> Run:
     """The run of this config, new or found."""
-    check_judge(config.judge, source)
+    check_data(config, source)
     trackers.check(config)
     return Run.create(config, data_hash=source.hash, name=name, force=force, imported=imported)
 
 
 def check_run(config: RunConfig, source: Source, *, name: str | None = None, force: bool = False) -> None:
     """Raise what `open_run` would raise, and write nothing: before hours of work that comes first."""
-    check_judge(config.judge, source)
+    check_data(config, source)
     trackers.check(config)
     run = Run.of(config, name=name)
     if not force:
@@ -317,6 +317,15 @@ def _check_knows(name: str, source: Source) -> None:
     first = next((record.forget[0] for record in source.dataset.records if record.forget), None)
     if name == "demo" and first is not None and world.read(first.answer) is None:
         raise RunError(f"--judge demo knows only the demo world, not {source.dataset.root}; choose --judge rules")
+
+
+def check_data(config: RunConfig, source: Source) -> None:
+    """Raise RunError where the data set is not for the run's judge or held-out split."""
+    check_judge(config.judge, source)
+    if config.eval_split == "dev" and not source.dataset.dev:
+        raise RunError(
+            f"--eval-split dev: {source.dataset.root} has no split dev (no all_dev.json); leave it out to ask val"
+        )
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def do(options: argparse.Namespace) -> int:
     configs = [flags.config(options, **variant, seed=seed) for seed, variant in product(options.seeds, variants)]
     source, rows, failed = running.source(options), {}, 0
     if options.on != "here":
-        stages.check_judge(configs[0].judge, source)
+        stages.check_data(configs[0], source)
         _hand_over(configs, resources)
         return 0
     for config in configs:

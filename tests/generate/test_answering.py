@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from warm import Started
 
+from safeeraser import stages
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
-from safeeraser.data.source import load
+from safeeraser.data.source import Source, load
+from safeeraser.demo import dataset
 from safeeraser.generate import answering
 from safeeraser.generate.questions import Question
 from safeeraser.models import features, loading
@@ -54,6 +56,32 @@ def test_an_evaluation_asks_forget_of_both_splits_and_the_rest_of_val(base: RunC
         ("val", "text_decouple"): 48 * 4,
     }
     assert len({question.key for question in asked}) == len(asked)
+
+
+def test_settings_are_chosen_on_dev_which_has_no_thing_outside_and_no_words_alone(
+    base: RunConfig, tmp_path: Path, runs_folder: Path
+):
+    dataset.write(tmp_path / "demo", each={"train": 1, "val": 1, "dev": 1})
+    source = Source(str(tmp_path / "demo"))
+    chosen = base.model_copy(update={"data": str(tmp_path / "demo"), "eval_split": "dev", "eval_records": None})
+    asked = Counter((q.item.split, q.item.set) for q in answering.questions(source.dataset, chosen))
+    four = dict.fromkeys((("dev", name) for name in ("forget", "retain", "decouple", "general")), 24 * 4)
+    assert asked == {("train", "forget"): 24 * 4, ("dev", "holes"): 24 * 2} | four
+
+    small = chosen.model_copy(update={"eval_records": 2})
+    scores = stages.run_all(stages.open_run(small, source), source)["metrics"]
+    known = {name: scores[name]["n"] for name in ("rr_efficacy", "rr_generality", "sarr", "rouge_l", "refused_general")}
+    assert known == dict.fromkeys(known, 2 * 4)
+    assert (scores["rr_unseen"]["value"], scores["rr_text"]["value"]) == (None, None)
+
+
+def test_a_data_set_without_dev_is_not_asked_on_it(base: RunConfig, tiny_data_folder: Path, runs_folder: Path):
+    source = Source(str(tiny_data_folder))
+    for check in (stages.open_run, stages.check_run):
+        with pytest.raises(
+            RunError, match=r"--eval-split dev: .* has no split dev \(no all_dev\.json\); leave it out to ask val"
+        ):
+            check(base.model_copy(update={"eval_split": "dev"}), source)
 
 
 def test_some_records_without_their_pictures_ask_no_more_than_these(

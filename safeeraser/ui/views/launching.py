@@ -60,7 +60,7 @@ def preview(config: RunConfig, name: str | None) -> Plan | None:
     source = reading.source(config.data)
     try:
         check_model(config.model)
-        stages.check_judge(config.judge, source)
+        stages.check_data(config, source)
         told = measured.plan(config, source, name=name)
     except SafeEraserError as error:
         refused(error)
