@@ -66,6 +66,9 @@ def test_no_text_steers_the_terminal(terminal: io.StringIO):
 def test_the_tables_of_scores_show_names_as_they_are(form: str, terminal: io.StringIO, capsys: pytest.CaptureFixture):
     console.show_scores([score_row(MARKUP), score_row(STEERING)], form)  # pyright: ignore
     shown = terminal.getvalue() + capsys.readouterr().out
+    if form == "markdown":
+        assert MARKUP not in shown  # it would be read as links and the like
+        shown = re.sub(r"\\([^\w\s])", r"\1", shown)  # a sign after a backslash is read as the sign
     assert MARKUP in OWN.sub("", shown)
     assert not steers(shown)
 

@@ -132,6 +132,8 @@ def test_a_model_split_by_fsdp2_trains_and_goes_on_like_a_whole_one(
     Launched(words, runs_folder).finished()
     split = Run.find("split")
     for ours, theirs in zip(losses_of(one), losses_of(split), strict=True):
+        # The loss is what remains of terms of 6, a sum in single precision that is known to 5e-7 at most.
+        assert theirs.pop("loss") == pytest.approx(ours.pop("loss"), rel=1e-4, abs=1e-6)
         assert theirs == pytest.approx(ours, rel=1e-4)
     ours, theirs = (load_file(run.adapter / "adapter_model.safetensors") for run in (one, split))
     assert ours.keys() == theirs.keys()
