@@ -140,7 +140,7 @@ def test_the_cache_command_shows_sizes_and_clear_empties_the_caches_alone(
     store = Store(folder_of("features"), 1e6)
     for number in range(3):
         store.put(f"model/{number}", KILO)
-    kept = [("features", 3, store.size()[1]), ("base", 0, 0), ("pictures", 0, 0)]
+    kept = [("features", 3, store.size()[1]), ("base", 0, 0), ("judge", 0, 0), ("pictures", 0, 0)]
     assert cli.main(["cache", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["cache"], row["files"], row["bytes"]) for row in rows] == kept

@@ -36,7 +36,7 @@ def server() -> Iterator[Answering]:
 
 @pytest.fixture
 def run(config: RunConfig, runs_folder: Path) -> Run:
-    """40 questions about 6 pictures."""
+    """68 questions, as `test_answering.py` counts them."""
     base = config.base()
     return stages.open_run(base, Source(base.data), name="asked")
 
@@ -97,7 +97,7 @@ def ask(folder, url):
     engine = Endpoint(url, run.config, model="m", workers=16, pause=0.001)
     before, problem = peak(), None
     try:
-        kept.extend(engine.answers(asked))  # all 40: before they are written, as many as 64 are kept
+        kept.extend(engine.answers(asked))  # all 68: before they are written, as many as 64 are kept
     except SafeEraserError as error:
         problem = str(error)
     print(json.dumps([peak() - before, problem]), flush=True)
@@ -362,7 +362,7 @@ def test_an_odd_time_to_wait_is_none(asked: str, seconds: float):
 def test_an_odd_time_to_wait_stops_nothing(server: Answering, run: Run, asked: str):
     server.before = lambda number: (429, b"busy", {"Retry-After": asked}) if number == 1 else None
     stages.generate(run, Source(run.config.data), engine=Endpoint(server.url, run.config, model="m", pause=0.001))
-    assert (len(server.asked), len(run.rows(run.answers))) == (41, 40)
+    assert (len(server.asked), len(run.rows(run.answers))) == (69, 68)
 
 
 def test_a_wait_without_end_is_told(server: Answering, run: Run):
