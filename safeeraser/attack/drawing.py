@@ -1,6 +1,7 @@
 """Pictures changed: pure functions of an RGB picture and a question, the same each time."""
 
 import hashlib
+from bisect import bisect
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
@@ -87,9 +88,9 @@ def _folded(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
             line = longer
             continue
         lines += [line] if line else []
-        while font.getlength(word) > width:
-            fits = next(n for n in range(len(word) - 1, 0, -1) if font.getlength(word[:n]) <= width)
-            lines.append(word[:fits])
-            word = word[fits:]
+        while font.getlength(word[:width]) > width:  # no letter is narrower than a pixel
+            fits = bisect(range(1, min(len(word), width)), width, key=lambda n: font.getlength(word[:n]))  # noqa: B023
+            lines.append(word[: max(fits, 1)])
+            word = word[max(fits, 1) :]
         line = word
     return [*lines, line] if line else lines
