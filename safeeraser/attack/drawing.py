@@ -89,7 +89,7 @@ def _folded(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
             continue
         lines += [line] if line else []
         while font.getlength(word[:width]) > width:  # no letter is narrower than a pixel
-            fits = bisect(range(1, min(len(word), width)), width, key=lambda n: font.getlength(word[:n]))  # noqa: B023
+            fits = bisect(range(1, min(len(word), width)), width, key=lambda n: font.getlength(word[:n]))
             lines.append(word[: max(fits, 1)])
             word = word[max(fits, 1) :]
         line = word

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from safeeraser.attack.suite import ASKING, ATTACKS, NONE, Attack, Kind
+from safeeraser.attack.suite import ASKING, ATTACKS, NONE, Attack, Kind, Tuned
 from safeeraser.data.records import VQA
 from safeeraser.data.rows import AttackRow, AttackVerdictRow, Score
 from safeeraser.data.source import Source
 from safeeraser.runs.folder import Run
 from safeeraser.score import metrics
+from safeeraser.score import outcomes as decided
 from safeeraser.score.tables import UNKNOWN
 from safeeraser.score.units import Units
 
@@ -26,16 +27,23 @@ ANY_TITLE = "Any way of asking"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an attack does to one run: `metrics` as in `metrics.metrics`, of val, on the same questions for all."""
+    """What an attack does to one run: `metrics` as in `metrics.metrics`, of val, on the same questions for all.
+
+    on, steps: of relearning, the set of train and the number of optimizer steps.
+    """
 
     name: str
     title: str
     kind: Kind
     says: str
     metrics: Mapping[str, Score]
+    on: str | None = None
+    steps: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {"attack": self.name, "title": self.title, "kind": self.kind, "metrics": dict(self.metrics)}
+        """A row of `safeeraser attack RUN --json`."""
+        found = {**vars(self), "metrics": dict(self.metrics)}
+        return {"attack": found.pop("name"), **found}
 
 
 def verdicts(run: Run, judge: str) -> list[AttackVerdictRow]:
@@ -57,7 +65,12 @@ def outcomes(run: Run, source: Source, judge: str) -> list[Outcome]:
         said.setdefault(row["attack"], []).append(row)
     of_all = {row["id"] for row in answers.get(NONE.name, ())}
     found = [
-        Outcome(one.name, one.title, one.kind, one.says, _measured(one, answers, said, of_all, source.items, judge))
+        Outcome(
+            *(one.name, one.title, one.kind, one.says),
+            _measured(one, answers, said, of_all, source.items, judge),
+            on=one.weights.on if isinstance(one.weights, Tuned) else None,
+            steps=one.weights.steps if isinstance(one.weights, Tuned) else None,
+        )
         for one in ATTACKS
         if one.name in answers or one.why_not(run.config)
     ]
@@ -111,6 +124,28 @@ def _any(
     )
     says = f"counts a question at which at least one of {len(ways)} ways of asking succeeded"
     yield Outcome(ANY, ANY_TITLE, "question", says, {ASR: score})
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a run said under attack; outcome: one of `outcomes.OUTCOMES` of the question's set."""
+
+    asked: str | None  # in the place of the data set's question
+    answer: str
+    outcome: str
+
+
+def said(run: Run, judge: str, attack: str, set_name: str) -> dict[str, Said]:
+    """The run's answers to the questions of a set under an attack, by id."""
+    checks: dict[str, dict[str, bool | None]] = {}
+    for row in verdicts(run, judge):
+        if row["attack"] == attack:
+            checks.setdefault(row["id"], {})[row["check"]] = row["verdict"]
+    return {
+        row["id"]: Said(row.get("asked"), row["answer"], decided.outcome(set_name, checks.get(row["id"], {})))
+        for row in run.rows(run.attacks)
+        if row["attack"] == attack and row["set"] == set_name
+    }
 
 
 def utility(outcomes: Iterable[Outcome]) -> str:
