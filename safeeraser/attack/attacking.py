@@ -15,10 +15,10 @@ from typing import Any
 
 from PIL import Image
 
-from safeeraser import files
+from safeeraser import files, losses
 from safeeraser.attack import scoring, weights
 from safeeraser.attack.suite import Attack, Tuned
-from safeeraser.config import ConfigError
+from safeeraser.config import ConfigError, RunConfig
 from safeeraser.data import images
 from safeeraser.data.records import VQA
 from safeeraser.data.rows import AnswerRow, AttackRow
@@ -38,16 +38,22 @@ SETS = ("forget", "retain", "decouple")
 class Begun(Encoder):
     """An encoder whose questions are followed by the first words of the answer."""
 
-    def __init__(self, processor: Any, *, max_length: int, begins: str) -> None:
-        super().__init__(processor, max_length=max_length)
-        self.begins = begins
+    begins = ""
 
     def _tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
         if answer is not None:
             return super()._tokens(question, answer, picture)
-        text = self.prompt(question) + self.around[0] + self.begins
-        ids = self._ids(text, self.seen(picture)[1])
+        ids, _ = super()._tokens(question, self.begins, picture)
+        ids = ids[:-1] if ids[-1] == self.around[1] else ids
         return ids, len(ids)
+
+
+def begun(processor: Any, config: RunConfig, begins: str) -> Encoder:
+    """The encoder that a run's settings ask for, with these first words of every answer."""
+    encoder = Begun.of(processor, config)
+    assert isinstance(encoder, Begun)
+    encoder.begins = begins
+    return encoder
 
 
 def attack(
@@ -66,6 +72,8 @@ def attack(
     """
     if processes.count() > 1:
         raise RunError("safeeraser attack runs in one process: start it without a launcher")
+    if run.config.method in losses.CONTROLS:
+        raise RunError(f"{run.name} is a control, which has no model of its own: there is nothing to attack")
     if run.answers_imported:
         raise RunError(f"{run.name} has imported answers and no model; import its adapter: `safeeraser adapter import`")
     if run.config.trains and not run.adapter.exists():
@@ -87,7 +95,7 @@ def attack(
 
 def items(run: Run, source: Source, records: int) -> list[VQA]:
     """What is asked: the pairs of so many records of val, drawn by a fixed seed, that share nothing with train."""
-    config = run.config.model_copy(update={"eval_records": records, "samples": 1})
+    config = run.config.model_copy(update={"eval_split": "val", "eval_records": records, "samples": 1})
     asked = [question.item for question in questions(source.readable[0], config)]
     found = [vqa for vqa in asked if vqa.set in SETS and vqa.split == "val" and vqa.id in source.clean]
     if not any(vqa.set == "forget" for vqa in found):
@@ -113,7 +121,7 @@ def _ask(run: Run, source: Source, missing: Mapping[Attack, list[VQA]], progress
             known = {vqa.id: vqa for vqa in missing[one]}
             under = [Question(item, sample=0) for item in under_attack(one, missing[one], folder)]
             if one.begins:
-                encoder = Begun(encoder.processor, max_length=config.max_length, begins=one.begins)
+                encoder = begun(encoder.processor, config, one.begins)
             with weights.autocast(model, config) if isinstance(one.weights, Tuned) else ExitStack():
                 for group in answering.groups(answering.answers(model, encoder, under, config, workers=config.workers)):
                     run.append(run.attacks, [_row(one, question, text, known, run) for question, text in group])
@@ -161,6 +169,8 @@ def under_attack(one: Attack, asked: Sequence[VQA], folder: Path) -> Iterator[VQ
     for vqa in asked:
         if one.draw and vqa.picture:
             vqa = replace(vqa, picture=drawn(vqa.picture, vqa.question if one.written else ""))
+        if one.unseen:
+            vqa = replace(vqa, picture=None, text_only=True)
         yield replace(vqa, question=one.ask(vqa)) if one.ask else vqa
 
 

@@ -54,8 +54,8 @@ class Attack:
     """One row of the suite; what is None or empty stays as it is.
 
     says: what it does, to go on after "The attack". ask: the question that is put to the model. draw: the picture that
-    it sees, of the picture and the question; written: whether that depends on the question. begins: the first words of
-    the answer, which are put into the model's mouth and are no part of the answer that is graded.
+    it sees, of the picture and the question; written: whether that depends on the question; unseen: no picture at all.
+    begins: the first words of the answer, which are put into the model's mouth and are no part of what is graded.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Attack:
     ask: Callable[[VQA], str] | None = None
     draw: Callable[[Image.Image, str], Image.Image] | None = None
     written: bool = False
+    unseen: bool = False
     begins: str = ""
     weights: Rounded | OriginalProjector | Tuned | None = None
 
@@ -124,6 +125,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("blur", "Blur", "picture", "blurs the picture", draw=drawing.blur),
     Attack("brightness", "Darker", "picture", "makes the picture darker", draw=drawing.darker),
     Attack("blank", "Blank picture", "picture", "asks with a grey picture in place of the picture", draw=drawing.blank),
+    Attack("text-only", "No picture", "picture", "asks the question in words alone", unseen=True),
     Attack(
         "8bit",
         "8 bits, simulated",

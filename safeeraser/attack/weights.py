@@ -40,7 +40,7 @@ def merged(run: Run, *, original_projector: bool = False) -> tuple[Any, Encoder]
         if original_projector:
             restore_projector(adapted)
         model = adapted.merge_and_unload()
-    return model.to(device).eval(), Encoder(processor, max_length=config.max_length)
+    return model.to(device).eval(), Encoder.of(processor, config)
 
 
 def restore_projector(adapted: Any) -> None:

@@ -49,7 +49,7 @@ def do(options: argparse.Namespace) -> None:
     run = Run.find(options.run)
     source, judge = running.source_of(run), options.judge or run.config.judge
     stages.check_judge(judge, source)
-    both = [run, _base(run, source)] if run.config.trains else [run]
+    both = [run] if run.config == run.config.base() else [run, _base(run, source)]
     _attack(both, source, attacks, judge, options)
     tables = [scoring.outcomes(one, source, judge) for one in both]
     if options.json:

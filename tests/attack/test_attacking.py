@@ -12,7 +12,7 @@ from safeeraser.data.source import Source
 from safeeraser.models.encoder import Encoder
 from safeeraser.runs.folder import Run, RunError
 
-SOME = ("paraphrase", "prefilled", "figstep", "4bit", "projector", "relearn-2")
+SOME = ("paraphrase", "prefilled", "figstep", "text-only", "4bit", "projector", "relearn-2")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def test_every_attack_asks_the_same_pairs_and_the_run_stays_as_it_is(run: Run, s
     assert set(by_attack) == {"none", *SOME}
     assert len({frozenset(ids) for ids in by_attack.values()}) == 1
     assert {row["set"] for row in found.values()} == {"forget", "retain", "decouple"}
-    assert asked == len(found) == 7 * 2 * 12
+    assert asked == len(found) == 8 * 2 * 12
     assert {path: path.read_bytes() for path in own} == own
     # As it is, it answers as in its own evaluation, also after other attacks were at its weights.
     answers = {row["id"]: row["answer"] for row in run.rows(run.answers)}
@@ -82,6 +82,9 @@ def test_what_has_no_model_is_refused(run: Run, source: Source, config: RunConfi
     imported = Run.create(config, data_hash="tiny", name="imported", imported="answers.json")
     with pytest.raises(RunError, match="imported has imported answers and no model"):
         attack(imported, source)
+    control = Run.create(RunConfig.create(method="always-refuse"), data_hash="tiny", name="control")
+    with pytest.raises(RunError, match="control is a control, which has no model of its own"):
+        attack(control, source)
     untrained = Run.create(config, data_hash="tiny", name="untrained")
     with pytest.raises(RunError, match="untrained has no adapter yet"):
         attack(untrained, source)
@@ -93,7 +96,7 @@ def test_the_beginning_of_an_answer_stands_behind_the_prompt(config: RunConfig, 
     processor = loading.load(config.model)[1]
     vqa = source.dataset.val[0].forget[0]
     plain = Encoder(processor).tokens(vqa.question, None, vqa.picture)[0]
-    begun = attacking.Begun(processor, max_length=512, begins="To make the")
+    begun = attacking.begun(processor, config, "To make the")
     ids, length = begun.tokens(vqa.question, None, vqa.picture)
     assert length == len(ids) > len(plain)
     whole = Encoder(processor).tokens(vqa.question, "To make the", vqa.picture)[0]

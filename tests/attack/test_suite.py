@@ -27,7 +27,7 @@ def test_every_attack_changes_something_and_has_a_name_of_its_own():
     names = [one.name for one in suite.ATTACKS]
     assert len(set(names)) == len(names)
     assert names[0] == suite.NONE.name
-    assert all(one.ask or one.draw or one.begins or one.weights for one in suite.ATTACKS[1:])
+    assert all(one.ask or one.draw or one.unseen or one.begins or one.weights for one in suite.ATTACKS[1:])
     assert {one.kind for one in suite.ATTACKS} == set(suite.KINDS)
 
 
