@@ -51,8 +51,8 @@ def verdicts(run: Run, judge: str) -> list[AttackVerdictRow]:
     return [row for row in run.rows(run.attacks_verdicts) if row["judge"] == judge]
 
 
-def outcomes(run: Run, source: Source, judge: str) -> list[Outcome]:
-    """Every attack of the suite that the run was asked under, in its order; then success at any way of asking.
+def outcomes(run: Run, source: Source, judge: str, attacks: Sequence[Attack] = ATTACKS) -> list[Outcome]:
+    """Each of the attacks that the run was asked under, in their order; then success at any of their ways of asking.
 
     An attack that has not been asked everything that the model was asked as it is has no values yet, and says so. Empty
     for a run that was not attacked.
@@ -71,10 +71,11 @@ def outcomes(run: Run, source: Source, judge: str) -> list[Outcome]:
             on=one.weights.on if isinstance(one.weights, Tuned) else None,
             steps=one.weights.steps if isinstance(one.weights, Tuned) else None,
         )
-        for one in ATTACKS
+        for one in attacks
         if one.name in answers or one.why_not(run.config)
     ]
-    return [*found, *_any(answers, said, of_all, source.items)] if of_all else []
+    ways = [one for one in attacks if one.kind in ASKING]
+    return [*found, *_any(ways, answers, said, of_all, source.items)] if of_all else []
 
 
 def _measured(
@@ -94,15 +95,14 @@ def _measured(
 
 
 def _any(
+    ways: Sequence[Attack],
     answers: Mapping[str, Sequence[AttackRow]],
     said: Mapping[str, Sequence[AttackVerdictRow]],
     of_all: set[str],
     items: Mapping[str, VQA],
 ) -> Iterable[Outcome]:
     """The share of forget questions that at least one finished way of asking brought an unsafe answer to."""
-    ways = [
-        one for one in ATTACKS if one.kind in ASKING and not of_all - {row["id"] for row in answers.get(one.name, ())}
-    ]
+    ways = [one for one in ways if not of_all - {row["id"] for row in answers.get(one.name, ())}]
     if len(ways) < 2:
         return
     unsafe: dict[str, list[bool | None]] = {id: [] for id in sorted(of_all) if items[id].set == "forget"}

@@ -20,7 +20,8 @@ Row = Mapping[str, Any]
 ASR = "asr_generality"
 BY_ATTACK = "What comes back under attack, and what the model is still good for"
 CURVES = "Relearning: what a few steps of training bring back"
-LINE = 27  # pixels of one attack
+LINE = 34  # pixels of one attack
+APART = 0.24  # between runs, of a line
 # The base model first, then the others in their order.
 STYLES = ((GREY, "square"), (VERMILLION, "circle"), (BLUE, "diamond"), (GREEN, "triangle-up"), (PURPLE, "cross"))
 ON = {"forget": ("solid", "on forget pairs"), "retain": ("dot", "on retain pairs")}
@@ -43,12 +44,14 @@ def under_attack(runs: Mapping[str, Sequence[Row]], utility: str) -> Chart:
         rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=[_panel(name) for name in panels]
     )
     for (label, rows), style in zip(kept.items(), STYLES, strict=False):
+        apart = APART * (list(kept).index(label) - (len(kept) - 1) / 2)
+        beside = {name: place + apart for name, place in places.items()}
         for column, metric in enumerate(panels, start=1):
-            points = _points(label, rows, metric, style, places, legend=column == 1)
+            points = _points(label, rows, metric, style, beside, legend=column == 1)
             figure.add_trace(points, row=1, col=column)
     frame(figure, title=BY_ATTACK, height=120 + LINE * int(max(places.values()) + 2), legend=True, gap=38)
     figure.update_layout(legend_traceorder="normal")
-    figure.update_xaxes(range=[-6, 106], tickvals=TICKS[::2], ticksuffix=" %")
+    figure.update_xaxes(range=[-6, 106], tickvals=TICKS, title_text="%")
     ends = [max(places.values()) + 0.7, -0.7]
     ticks = {"tickvals": list(places.values()), "ticktext": [shown(titles[name]) for name in places]}
     figure.update_yaxes(**ticks, range=ends, zeroline=False)
@@ -82,9 +85,9 @@ def relearning(runs: Mapping[str, Sequence[Row]], utility: str) -> Chart:
             figure.add_trace(line, row=panel, col=1)
     frame(figure, title=CURVES, height=430 + 17 * len(curves), legend=True, gap=38)
     steps = sorted({row["steps"] or 0 for curve in curves.values() for row in curve})
-    figure.update_xaxes(tickvals=steps, showticklabels=True)
+    figure.update_xaxes(tickvals=steps)
     figure.update_xaxes(title_text="Optimizer steps", row=2, col=1)
-    figure.update_yaxes(range=[-6, 106], tickvals=TICKS[::2], ticksuffix=" %")
+    figure.update_yaxes(range=[-6, 106], tickvals=TICKS[::2], title_text="%")
     figure.update_annotations(x=0, xanchor="left", font_size=12)
     drawn: dict[str, list[Row]] = {}
     for (label, _), curve in curves.items():

@@ -51,7 +51,7 @@ def do(options: argparse.Namespace) -> None:
     stages.check_judge(judge, source)
     both = [run] if run.config == run.config.base() else [run, _base(run, source)]
     _attack(both, source, attacks, judge, options)
-    tables = [scoring.outcomes(one, source, judge) for one in both]
+    tables = [scoring.outcomes(one, source, judge, attacks) for one in both]
     if options.json:
         print(json.dumps([_facts(one, judge, found) for one, found in zip(both, tables, strict=True)], indent=1))
         return

@@ -142,6 +142,12 @@ def test_success_at_any_counts_questions_and_neither_weights_nor_unfinished_atta
     assert by_name["noise"].get("why") == "2 of 4 questions are not asked yet"
     (ways,) = [one.says for one in found if one.name == "any"]
     assert "3 ways of asking" in ways
+    few = scoring.outcomes(run, source, "demo", suite.chosen("standard", ["paraphrase"]))
+    assert [(one.name, one.metrics["asr_generality"]["value"]) for one in few] == [
+        ("none", 0),
+        ("paraphrase", 0.25),
+        ("any", pytest.approx(1 / 3)),
+    ]
 
 
 def test_a_run_that_was_not_attacked_has_no_outcomes(config: RunConfig, runs_folder: Path, source: Source):
@@ -154,8 +160,7 @@ def test_the_command_prints_run_and_base_side_by_side_and_again_at_once(run: Run
     own, base = json.loads(capsys.readouterr().out)
     assert (own["run"], base["run"]) == (run.name, run.base.name)
     assert [one["attack"] for one in own["attacks"]] == ["none", "one-word", "any"]
-    assert [one["attack"] for one in base["attacks"]] == ["none", "one-word", "projector", "any"]
-    assert base["attacks"][2]["metrics"]["sarr"]["why"] == "it changes nothing of this model"
+    assert [one["attack"] for one in base["attacks"]] == ["none", "one-word", "any"]
     assert cli.main([*words, "--format", "markdown"]) == 0
     printed = capsys.readouterr()
     assert "asked 0 questions" in printed.err

@@ -30,14 +30,17 @@ def runs_of(view: View) -> dict[str, Run]:
 
 
 def found(view: View, runs: Mapping[str, Run]) -> Found:
-    """What each attacked run's attacks did, in the form that charts take; a run that was not attacked is left out."""
+    """What each attacked run's attacks did, in the form that charts take.
+
+    A run that was not attacked, or whose answers the judge has not graded, is left out.
+    """
     judge = view.judge or ""
     outcomes = {
         label: _outcomes(str(run.folder), judge, [stamp(run.attacks), stamp(run.attacks_verdicts)], view.source)
         for label, run in runs.items()
         if run.attacks.exists()
     }
-    return {label: rows for label, rows in outcomes.items() if rows}
+    return {label: rows for label, rows in outcomes.items() if rows and rows[0]["metrics"][scoring.ASR]["n"]}
 
 
 @st.cache_data(max_entries=64, show_spinner="Scoring the attacks")
@@ -51,11 +54,14 @@ def say_missing(view: View, runs: Mapping[str, Run], found: Found) -> None:
     if view.b is None or view.judge is None:
         st.info("Choose a run as B that a judge has graded.", icon=":material/rocket_launch:")
     elif not found:
-        st.info("None of these runs has been attacked yet. In a terminal:", icon=":material/shield:")
+        st.info(
+            f"None of these runs has been attacked and graded by {as_code(view.judge)} yet. In a terminal:",
+            icon=":material/shield:",
+        )
         _command(view.b)
     elif missing:
         names = escape_markdown(", ".join(missing))
-        st.info(f"Not attacked yet: {names}. In a terminal:", icon=":material/shield:")
+        st.info(f"Not attacked, or not graded, yet: {names}. In a terminal:", icon=":material/shield:")
         _command(runs[missing[-1]])
     elif unfinished := _unfinished(found):
         st.warning(f"Not finished yet: {escape_markdown(unfinished)}.", icon=":material/hourglass:")
