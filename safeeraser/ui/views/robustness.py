@@ -72,7 +72,8 @@ def _command(run: Run) -> None:
     """How to attack a run, which a command does in a process of its own."""
     if run.ships:
         st.caption(f"{as_code(run.name)} is an example, which stays as it is: the first command copies it.")
-        st.code(f"cp -r {shlex.quote(str(run.folder))} {shlex.quote(str(root()))}/", language="bash")
+        folder = shlex.quote(str(root()))
+        st.code(f"mkdir -p {folder} && cp -r {shlex.quote(str(run.folder))} {folder}/", language="bash")
     st.code(f"safeeraser attack {shlex.quote(run.name)} --suite standard", language="bash")
     st.caption(
         "It attacks the run's base model too. In the demo world it takes about three minutes on two cores; stopped, it "
