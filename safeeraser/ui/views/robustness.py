@@ -10,6 +10,7 @@ import streamlit as st
 
 from safeeraser.attack import scoring, suite
 from safeeraser.attack.scoring import Said
+from safeeraser.charts import outcome_words
 from safeeraser.charts.words import percent, wording, written
 from safeeraser.files import stamp
 from safeeraser.runs.folder import Run, root
@@ -181,4 +182,4 @@ def _columns(said: Mapping[str, Said], *, hidden: bool) -> None:
         with cell, st.container(border=True, height="stretch"):
             st.markdown(f"**{escape_markdown(label)}**")
             answers.badge(one.outcome, "forget")
-            answers.show_unless(hidden and answers.harmful_text(one.outcome, "forget"), one.answer)
+            answers.show_unless(hidden and outcome_words.harmful_text(one.outcome, "forget"), one.answer)
