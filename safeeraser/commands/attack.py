@@ -15,7 +15,7 @@ from safeeraser.data.source import Source
 from safeeraser.runs.folder import Run
 from safeeraser.runs.progress import reporter
 
-RECORDS = 24  # about three minutes for a run and its base in the demo world, on two cores
+RECORDS = 24  # a run and its base then take about 90 s of one core in the demo world
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
