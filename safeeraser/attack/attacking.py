@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from safeeraser import files, losses
+from safeeraser import files
 from safeeraser.attack import scoring, weights
 from safeeraser.attack.suite import Attack, Tuned
 from safeeraser.config import ConfigError, RunConfig
@@ -32,6 +32,7 @@ from safeeraser.runs import processes
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
 
+ANSWERING = ("always-refuse", "keyword-filter")  # controls whose answers are not their model's alone
 SETS = ("forget", "retain", "decouple")
 
 
@@ -72,7 +73,7 @@ def attack(
     """
     if processes.count() > 1:
         raise RunError("safeeraser attack runs in one process: start it without a launcher")
-    if run.config.method in losses.CONTROLS:
+    if run.config.method in ANSWERING:
         raise RunError(f"{run.name} is a control, which has no model of its own: there is nothing to attack")
     if run.answers_imported:
         raise RunError(f"{run.name} has imported answers and no model; import its adapter: `safeeraser adapter import`")
@@ -112,7 +113,7 @@ def _check_records(run: Run, rows: Sequence[AttackRow], asked: Sequence[VQA]) ->
 
 
 def _ask(run: Run, source: Source, missing: Mapping[Attack, list[VQA]], progress: Reporter | None) -> None:
-    config = run.config
+    config = answering.own_config(run)
     task = progress and progress.add_task("attack", total=sum(map(len, missing.values())), completed=0, note="")
     asked = 0
     with checks.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."), ExitStack() as stack:

@@ -13,6 +13,7 @@ from torch import Tensor
 from safeeraser.attack.suite import OriginalProjector, Rounded
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
+from safeeraser.generate import answering
 from safeeraser.losses import Term, nll
 from safeeraser.models import adapter, families, loading
 from safeeraser.models.encoder import Encoder
@@ -40,7 +41,7 @@ def merged(run: Run, *, original_projector: bool = False) -> tuple[Any, Encoder]
         if original_projector:
             restore_projector(adapted)
         model = adapted.merge_and_unload()
-    return model.to(device).eval(), Encoder.of(processor, config)
+    return model.to(device).eval(), Encoder.of(processor, answering.own_config(run))
 
 
 def restore_projector(adapted: Any) -> None:
