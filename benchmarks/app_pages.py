@@ -56,6 +56,7 @@ PAGES = {
     "Samples": Place("samples", "Samples", {"set": "decouple"}),
     "Compare": Place("compare", "Compare answers", {"set": "decouple"}),
     "Metrics": Place("metrics", "Metrics"),
+    "Robustness": Place("robustness", "Robustness of forgetting"),
     "Over-forgetting": Place("over_forgetting", "Over-forgetting"),
     "Probes": Place("probes", "Probes"),
     "Judge audit": Place("judge_audit", "Judge audit"),

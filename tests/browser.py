@@ -27,6 +27,7 @@ TITLES = {
     "runs": "Runs",
     "compare": "Compare answers",
     "metrics": "Metrics",
+    "robustness": "Robustness of forgetting",
     "over_forgetting": "Over-forgetting",
     "probes": "Probes",
     "judge_audit": "Judge audit",

@@ -25,6 +25,7 @@ ORDER = (
     ("score", "models"),
     ("charts", "generate"),
     ("unlearn",),
+    ("attack",),
     ("stages",),
     ("report",),
     ("plan",),
@@ -32,14 +33,15 @@ ORDER = (
 )
 # Rooms that know nothing of models, though they stand beside or above some of them.
 NO_MODELS = {"score", "charts"}
-MODELS = {"models", "generate", "unlearn"}
+MODELS = {"models", "generate", "unlearn", "attack"}
 # The verbs and what finds them; a launched run's process calls the latter.
 TOP = {"cli": "commands", "__main__": "commands"}
 UI = ("frame", "parts", "views")
 
 # All that loads a model library; everything else must answer at once.
 HEAVY = {"models", "unlearn", "demo.base_model", "plan.tokens", "plan.model_sizes"} | {
-    f"generate.{name}" for name in ("answering", "answerer", "decode", "sampling", "slots")
+    *("attack.attacking", "attack.weights"),
+    *(f"generate.{name}" for name in ("answering", "answerer", "decode", "sampling", "slots")),
 }
 MODEL_LIBRARIES = {"torch", "transformers", "peft", "accelerate"}
 APP_LIBRARIES = {"streamlit", "gradio"}

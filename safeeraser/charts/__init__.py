@@ -4,6 +4,7 @@ Every function is pure and returns a `Chart`; `handout.py` puts charts, answers 
 covered: computing a score (`score/metrics.py`), showing a figure (`ui/`).
 """
 
+from safeeraser.charts.attacked import relearning, under_attack
 from safeeraser.charts.by_method import bars
 from safeeraser.charts.by_run import official_against_clean, sarr_parts
 from safeeraser.charts.categories import category_heatmap
@@ -34,10 +35,12 @@ __all__ = [
     "losses",
     "official_against_clean",
     "overlaid_losses",
+    "relearning",
     "sarr_parts",
     "speed",
     "stamped",
     "title_of",
+    "under_attack",
     "unlike",
     "with_ink",
     "without_title",

@@ -9,6 +9,7 @@ VERBS = {
     "unlearn": "train a run's adapter only",
     "generate": "write the answers of a run",
     "judge": "grade the answers of a run",
+    "attack": "how much of what a run forgot comes back under attack, beside its base model",
     "score": "the scores of runs, as a table or as JSON",
     "specificity": "general benchmarks by lmms-eval on the merged model, into the scores",
     "report": "runs beside their base model as one HTML file, or their tables as LaTeX or Markdown",

@@ -51,6 +51,22 @@ class LookVerdictRow(VerdictRow):
     step: int
 
 
+class AttackRow(AnswerRow):
+    """One answer of `attacks.jsonl`, given under an attack (`attack/suite.py`).
+
+    asked: the question as the model got it, where the attack put another in the place of the item's.
+    """
+
+    attack: str
+    asked: NotRequired[str]
+
+
+class AttackVerdictRow(VerdictRow):
+    """What a judge says of an answer under attack, a row of `attacks-verdicts.jsonl`."""
+
+    attack: str
+
+
 class LogRow(TypedDict):
     """One training step of `log.jsonl`; terms: each term's loss in nats, unweighted; peak_memory: bytes."""
 

@@ -32,20 +32,29 @@ class OwnModel:
         self.run = run
 
     def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]:
-        config = self.run.config
-        if config.method == "refusing-prompt":
-            config = config.model_copy(update={"system_prompt": PROMPT})
-        device = processes.state(cpu=config.device == "cpu").device  # first: 4-bit weights are made on it
-        how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
-        saved = adapter.read_for(config, self.run.adapter) if config.trains else None
-        network, processor = loading.load(config.model, **how)
-        model: Any = adapter.put(network, saved) if saved else network
+        config = own_config(self.run)
         with checks.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
-            model.to(device).eval()
-            if config.feature_cache:
-                features.cache(model, limit=config.feature_cache)
-            encoder = Encoder.of(processor, config)
+            model, encoder = own_model(self.run)
             yield from answers(model, encoder, asked, config, workers=config.workers)
+
+
+def own_config(run: Run) -> RunConfig:
+    """The run's settings, with the system prompt where it is the control that has one."""
+    return run.config.model_copy(update={"system_prompt": PROMPT} if run.config.method == "refusing-prompt" else {})
+
+
+def own_model(run: Run) -> tuple[Any, Encoder]:
+    """The run's model, with its adapter if it has one, on its device and in eval mode, and what makes its batches."""
+    config = own_config(run)
+    device = processes.state(cpu=config.device == "cpu").device  # first: 4-bit weights are made on it
+    how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
+    saved = adapter.read_for(config, run.adapter) if config.trains else None
+    network, processor = loading.load(config.model, **how)
+    model: Any = adapter.put(network, saved) if saved else network
+    model.to(device).eval()
+    if config.feature_cache:
+        features.cache(model, limit=config.feature_cache)
+    return model, Encoder.of(processor, config)
 
 
 def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: Engine | None = None) -> None:
@@ -63,7 +72,7 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: 
         return
     task = progress and progress.add_task("answer", total=len(asked), completed=len(done), note="")
     mine = share(missing, process=processes.rank(), count=processes.count())
-    for group in _groups(engine.answers(mine)) if mine else ():
+    for group in groups(engine.answers(mine)) if mine else ():
         run.append_answers(answer_row(question, text, run.config, engine) for question, text in group)
         answered = run.answered()
         run.set_state("running", stage="generate", step=answered, steps=len(asked))
@@ -116,7 +125,7 @@ def share(asked: Sequence[Question], *, process: int, count: int) -> list[Questi
     return [question for picture in decode.by_picture(asked)[process::count] for question in picture]
 
 
-def _groups(found: Iterator[tuple[Question, str]]) -> Iterator[list[tuple[Question, str]]]:
+def groups(found: Iterator[tuple[Question, str]]) -> Iterator[list[tuple[Question, str]]]:
     """Answers a few at a time; also the last ones before an error or Ctrl+C."""
     group: list[tuple[Question, str]] = []
     since = time.monotonic()

@@ -111,7 +111,7 @@ def join(items: Mapping[str, VQA], answers: Iterable[AnswerRow]) -> Iterator[tup
 
 
 def _row(judge: Judge, check: str, row: AnswerRow, said: Verdict) -> VerdictRow:
-    """The row of a verdict; that of a look's answer names its step."""
+    """The row of a verdict; that of a look's answer names its step, that of one under attack the attack."""
     made: VerdictRow = {
         "id": row["id"],
         "sample": row["sample"],
@@ -120,4 +120,4 @@ def _row(judge: Judge, check: str, row: AnswerRow, said: Verdict) -> VerdictRow:
         "judge": judge.name,
         "reply": said.reply,
     }
-    return {"step": row["step"], **made} if "step" in row else made  # pyright: ignore[reportReturnType]
+    return {**{name: row[name] for name in ("step", "attack") if name in row}, **made}  # pyright: ignore

@@ -12,7 +12,18 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from safeeraser import files
-from safeeraser.data.rows import AnswerRow, Benchmarked, LogRow, LookRow, LookVerdictRow, Stage, Status, VerdictRow
+from safeeraser.data.rows import (
+    AnswerRow,
+    AttackRow,
+    AttackVerdictRow,
+    Benchmarked,
+    LogRow,
+    LookRow,
+    LookVerdictRow,
+    Stage,
+    Status,
+    VerdictRow,
+)
 from safeeraser.errors import SafeEraserError
 
 _OPEN = ConfigDict(extra="allow", strict=True)
@@ -30,6 +41,8 @@ _MENDING = {
     "verdicts.jsonl": "Mend or remove that line; `safeeraser judge` grades its answer again.",
     "looks.jsonl": "Mend or remove that line; it is needed for the charts along training only.",
     "looks-verdicts.jsonl": "Mend or remove that line; `safeeraser judge` grades its answer again.",
+    "attacks.jsonl": "Mend or remove that line; `safeeraser attack` asks its question again.",
+    "attacks-verdicts.jsonl": "Mend or remove that line; `safeeraser attack` grades its answer again.",
 }
 
 
@@ -37,6 +50,8 @@ _ROWS = {
     "verdicts.jsonl": VerdictRow,
     "looks.jsonl": LookRow,
     "looks-verdicts.jsonl": LookVerdictRow,
+    "attacks.jsonl": AttackRow,
+    "attacks-verdicts.jsonl": AttackVerdictRow,
     "log.jsonl": LogRow,
 }
 

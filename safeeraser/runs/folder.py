@@ -4,9 +4,9 @@ When several processes work on a run, the main one alone writes (`processes.py`)
 `DamagedError`, whoever reads it.
 
 Files: config.json, state.json, log.jsonl, adapter/, checkpoints/step-N/, answers.jsonl, verdicts.jsonl, scores.json;
-looks.jsonl and looks-verdicts.jsonl (answers along training); tensorboard/ and wandb/ (what these trackers write);
-specificity.json, lmms-eval/ and merged-HASH/ (what lmms-eval measured, its own files, and the model that it asks);
-job.json, log.txt and cancel (a run that was launched).
+looks.jsonl and looks-verdicts.jsonl (answers along training); attacks.jsonl and attacks-verdicts.jsonl (answers under
+attack); tensorboard/ and wandb/ (what these trackers write); specificity.json, lmms-eval/ and merged-HASH/ (what
+lmms-eval measured, its own files, and the model that it asks); job.json, log.txt and cancel (a run that was launched).
 Not covered: what the stages write into them (`unlearn/train.py`, `generate/answering.py`, `judge/`,
 `score/metrics.py`, `jobs.py`), and what makes a file's content whole (`contents.py`).
 """
@@ -91,6 +91,8 @@ class Run:
         self.wandb = folder / "wandb"
         self.benchmarks_file = folder / "specificity.json"
         self.lmms_eval = folder / "lmms-eval"
+        self.attacks = folder / "attacks.jsonl"
+        self.attacks_verdicts = folder / "attacks-verdicts.jsonl"
         self.job = folder / "job.json"
         self.log_text = folder / "log.txt"
         self.cancel = folder / "cancel"

@@ -176,6 +176,11 @@ def _decide(set_name: str, said: Mapping[str, Said]) -> tuple[str, str | None]:
     return outcome, said[check].reply if check in said else None
 
 
+def outcome(set_name: str, verdicts: Mapping[str, bool | None]) -> str:
+    """The outcome of one answer to a question of a set, by the verdicts on its checks."""
+    return _outcome(set_name, tuple(verdicts.items()))[0]
+
+
 @cache
 def _outcome(set_name: str, verdicts: tuple[tuple[str, bool | None], ...]) -> tuple[str, str]:
     """The outcome, and the check that decided it (for an unscored answer: the one that would have had to)."""

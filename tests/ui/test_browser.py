@@ -29,6 +29,7 @@ ADDRESSES = {
     "/compare?blind=1": "Compare answers",
     "/samples": "Samples",
     "/metrics": "Metrics",
+    "/robustness": "Robustness of forgetting",
     "/over_forgetting": "Over-forgetting",
     "/probes": "Probes",
     "/judge_audit": "Judge audit",

@@ -18,6 +18,7 @@ PAGES: dict[str, tuple[str, str, Header]] = {
     "samples": ("Samples", ":material/table_rows:", "shown"),
     "compare": ("Compare", ":material/compare:", "shown"),
     "metrics": ("Metrics", ":material/bar_chart:", "shown"),
+    "robustness": ("Robustness", ":material/shield:", "shown"),
     "over_forgetting": ("Over-forgetting", ":material/visibility:", "shown"),
     "probes": ("Probes", ":material/contact_support:", "shown"),
     "judge_audit": ("Judge audit", ":material/gavel:", "shown"),
