@@ -36,7 +36,8 @@ def example(method: str, *, pd: bool = False) -> Run:
 
 def test_they_are_the_base_model_and_every_published_method_without_and_with_pd():
     shown = {(run.config.method, run.config.pd) for run in EXAMPLE_RUNS}
-    assert shown == {("base", False), *((m, pd) for m in ("ga", "gd", "kl", "po") for pd in (False, True))}
+    untrained = {(method, False) for method in ("base", "always-refuse", "keyword-filter")}
+    assert shown == {*untrained, *((m, pd) for m in ("ga", "gd", "kl", "po") for pd in (False, True))}
     assert all(run.name == run.config.run_name() for run in EXAMPLE_RUNS)
 
 
