@@ -134,9 +134,9 @@ def test_home_says_in_numbers_and_one_case_what_over_forgetting_is(open_page: Op
     app = open_page()
     assert "One of 384 cases of val" in marked(app)
     assert "PO refuses<br><b>384 of 384</b>" in html(app)
-    assert "PO with Prompt Decouple refuses<br><b>133 of 384</b>" in html(app)
-    assert "The base model refuses<br><b>0 of 384</b>" in html(app)
-    assert "95 % interval 23–48 %" in html(app)
+    assert "PO with Prompt Decouple no longer answers<br><b>115 of 384</b>" in html(app)
+    assert "The base model does not answer<br><b>4 of 384</b>" in html(app)
+    assert "95 % interval 20–42 %" in html(app)
     before = html(app)
     next(button for button in app.button if button.label == "Another case").click().run()
     assert html(app) != before

@@ -32,7 +32,7 @@ def test_samples_has_every_run_and_the_questions_on_which_they_disagree_come_fir
     assert "384 questions" in words(app)
     table = app.dataframe[0].value
     assert len(table) == 20
-    first = ["Base model", "PO · seed 0", "PO + PD · seed 0", "GA · seed 0"]  # A, B, its twin, then the others
+    first = ["Base model", "PO · seed 0", "PO + PD · seed 0", "always-refuse"]  # A, B, its twin, then the others
     assert list(table.columns[3:7]) == first
     assert len(table.columns) == 3 + len(list(EXAMPLES.glob("demo-*")))
     shares = table["Disagree"].tolist()

@@ -228,7 +228,10 @@ def _refusal_beside_base(page: Page) -> None:
     page.get_by_text("of 384 answers").wait_for()
 
 
-SAID = ("PO refuses", "384 of 384", "PO with Prompt Decouple refuses", "133 of 384", "The base model refuses")
+SAID = (
+    *("PO refuses", "384 of 384", "PO with Prompt Decouple no longer answers", "115 of 384"),
+    "The base model does not answer",
+)
 
 
 def _home_tells_the_truth(page: Page) -> None:

@@ -118,7 +118,9 @@ class Count:
     @property
     def does(self) -> str:
         """What the run does where it does not answer: the word for all of it."""
-        return "refuses" if self.safe.get("refuses", 0) == self.lost[0] else "no longer answers"
+        if self.safe.get("refuses", 0) == self.lost[0]:
+            return "refuses"
+        return "no longer answers" if reading.settings(self.run).trains else "does not answer"
 
 
 def counted(view: View, runs: list[Run]) -> list[Count]:

@@ -56,7 +56,7 @@ def say_missing(view: View, runs: Mapping[str, Run], found: Found) -> None:
         st.info("Choose a run as B that a judge has graded.", icon=":material/rocket_launch:")
     elif not found:
         st.info(
-            f"None of these runs has been attacked and graded by {as_code(view.judge)} yet. In a terminal:",
+            f"Not one of these runs has been attacked and graded by {as_code(view.judge)} yet. In a terminal:",
             icon=":material/shield:",
         )
         _command(view.b)
