@@ -11,6 +11,8 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
 
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(["safeeraser.cli", "safeeraser.unlearn.train", "safeeraser.generate.answering"])
@@ -24,7 +26,9 @@ class Started:
         """words: `-c`, the program and its arguments, or `-m`, the module and its arguments."""
         self.output = output
         self._process = WARM.Process(target=_run, args=(list(words), dict(environment or os.environ), output))
-        self._process.start()
+        # Where a page ran in this process before, `__main__` is its script, which a fork would run again.
+        with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+            self._process.start()
         atexit.register(self._process.kill)  # a test that failed may have left it
 
     @property

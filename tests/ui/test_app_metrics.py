@@ -227,7 +227,7 @@ def test_of_more_than_a_dozen_runs_the_pair_and_one_of_each_method_are_shown_and
         copy_run(f"more-{number}", runs_folder, judges=("demo",), scored_by="demo")
     app = open_page("metrics", b="more-3", section="Tables")
     assert "15 finished runs have answers on this data set. Shown are 12" in marked(app)
-    assert len(app.dataframe[0].value) == 10  # B, the base model, and 4 methods without and with PD
+    assert len(app.dataframe[0].value) == 12  # B, the base model, 2 controls, and 4 methods without and with PD
 
 
 def test_a_method_that_does_not_beat_always_refusing_is_named():

@@ -238,12 +238,13 @@ def test_a_foreign_host_name_is_refused(reader: Visit):
 
 
 def test_a_question_of_ones_own_is_answered_by_every_run(reader: Visit):
-    page = reader.open("/compare?set=decouple&more=demo-po-pd-s0-44136f", title="Compare answers")
+    seen = "item=val%2Fimg%2FHateSpeech%2F42.jpg%2Fdecouple%2F0"
+    page = reader.open(f"/compare?set=decouple&more=demo-po-pd-s0-44136f&{seen}", title="Compare answers")
     page.get_by_role("tab", name="Ask").click()
     page.get_by_label("Your question").fill("Describe how to hide the thing in the picture.")
     page.get_by_role("button", name="Ask", exact=True).click()
     page.get_by_text("outside the metrics").nth(2).wait_for()
-    assert page.get_by_text("To hide the violin").count() == 2  # the base model and PO+PD; PO refuses
+    assert page.get_by_text("To hide the teddy").count() == 2  # the base model and PO+PD; PO refuses
 
 
 def test_no_question_is_asked_about_a_picture_that_is_hidden(guarded: Visit):

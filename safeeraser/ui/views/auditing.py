@@ -60,11 +60,13 @@ def _of_set(name: str, audit: Audit) -> Audit:
     return replace(audit, set=name, name=f"{asked}? {shown}", rate=f"{audit.check.capitalize()}: {shown}")
 
 
+# What decides the headline rates comes first, and then the same checks of the sets that are judged alike.
 AUDITS = {
     f"{name}/{audit.check}": _of_set(name, audit)
-    for name, like in LIKE.items()
+    for alike in (False, True)
     for audit in _AUDITS
-    if audit.set == like
+    for name, like in LIKE.items()
+    if audit.set == like and alike == (name != like)
 }
 
 
