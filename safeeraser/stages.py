@@ -12,7 +12,18 @@ from typing import Any, TypeVar
 
 from safeeraser import losses
 from safeeraser.config import BASE, RunConfig
-from safeeraser.data.rows import AnswerRow, Flag, LookRow, LookVerdictRow, Score, ScoreRow, Stage, Status, VerdictRow
+from safeeraser.data.rows import (
+    AnswerRow,
+    Flag,
+    Identity,
+    LookRow,
+    LookVerdictRow,
+    Score,
+    ScoreRow,
+    Stage,
+    Status,
+    VerdictRow,
+)
 from safeeraser.data.source import Source
 from safeeraser.demo import world
 from safeeraser.generate.questions import questions
@@ -171,13 +182,7 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
     benchmarked = _benchmarked(run, judge)
     found = metrics.metrics(**scored) | benchmarked
     return {
-        "run": run.name,
-        "model": config.model,
-        "data": config.data,
-        "data_hash": run.facts["data_hash"],
-        "method": config.method,
-        "pd": pd_weight(config),
-        "seed": config.seed,
+        **identity(run),
         "judge": judge,
         "settings": config.other_flags(),
         "decoding": f"imported from {run.facts['imported']}" if run.answers_imported else decoding(config, answers),
@@ -186,6 +191,20 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
         "by_category": metrics.by_category(**scored),
         "change_from_base": _change(run, source, judge, verdicts),
         "flags": _flags(run, source, judge, found),
+    }
+
+
+def identity(run: Run) -> Identity:
+    """What a run is, as every row about it says."""
+    config = run.config
+    return {
+        "run": run.name,
+        "model": config.model,
+        "data": config.data,
+        "data_hash": run.facts["data_hash"],
+        "method": config.method,
+        "pd": pd_weight(config),
+        "seed": config.seed,
     }
 
 

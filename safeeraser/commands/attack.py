@@ -92,17 +92,10 @@ def _attack(
 
 
 def _facts(run: Run, judge: str, found: Sequence[scoring.Outcome]) -> dict:
-    config = run.config
     return {
-        "run": run.name,
-        "model": config.model,
-        "data": config.data,
-        "data_hash": run.facts["data_hash"],
-        "method": config.method,
-        "pd": stages.pd_weight(config),
-        "seed": config.seed,
+        **stages.identity(run),
         "judge": judge,
-        "decoding": stages.decoding(config, run.rows(run.attacks)),
+        "decoding": stages.decoding(run.config, run.rows(run.attacks)),
         "attacks": [one.as_dict() for one in found],
     }
 

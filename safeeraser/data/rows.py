@@ -126,12 +126,8 @@ class Flag(TypedDict):
     why: str
 
 
-class ScoreRow(TypedDict):
-    """A run's `scores.json`, as `safeeraser score RUN... --json` prints it.
-
-    flags: None are looked for without the base model's run, to compare with.
-    settings: the flags of what decides the result and has no column here; a row of an older version lacks them.
-    """
+class Identity(TypedDict):
+    """What a run is, in every row about it. pd: the weight of the Prompt Decouple loss."""
 
     __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
     run: str
@@ -141,6 +137,16 @@ class ScoreRow(TypedDict):
     method: str
     pd: float
     seed: int
+
+
+class ScoreRow(Identity):
+    """A run's `scores.json`, as `safeeraser score RUN... --json` prints it.
+
+    flags: None are looked for without the base model's run, to compare with.
+    settings: the flags of what decides the result and has no column here; a row of an older version lacks them.
+    """
+
+    __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
     judge: str
     decoding: str
     settings: NotRequired[str]
