@@ -29,8 +29,8 @@ from safeeraser import losses
 from safeeraser.models import adapter, attention
 from safeeraser.models.encoder import Encoder, MicroBatch
 from safeeraser.unlearn import reference
-from safeeraser.unlearn.forward import answers, logits, term_losses
-from safeeraser.unlearn.reference import BaseLogits
+from safeeraser.unlearn.forward import answers, predictions, term_losses
+from safeeraser.unlearn.reference import Base
 
 WAYS = ("second model", "ours")
 STEPS = 2  # the first makes the optimizer's state
@@ -90,36 +90,36 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     terms = losses.terms(options.method, pd=True)
     (record,) = make_records(Encoder(processor), terms, options)
     micro = Encoder(processor, max_length=512).micro_batch(record, terms, pack=True).to(adapted.device)
-    base_logits = _of_second(second) if second else reference.computed(adapted)
+    ask_base = _of_second(second) if second else reference.computed(adapted)
     optimizer = torch.optim.AdamW(adapter.trainable(adapted), lr=1e-4)
     with torch.autocast(options.device, torch.bfloat16, enabled=options.precision == "bf16"):
-        steps = [_step(adapted, base_logits, micro, terms, optimizer) for _ in range(STEPS)]
+        steps = [_step(adapted, ask_base, micro, terms, optimizer) for _ in range(STEPS)]
     taken = _peak(options.device) - (before if options.device == "cpu" else 0)
     resident = [*adapted.parameters(), *(second.parameters() if second else ())]
     weights = sum(parameter.numel() * parameter.element_size() for parameter in resident)
     return {"losses": steps, "peak": taken, "weights": weights, "tokens": micro.tokens}
 
 
-def _of_second(second: Any) -> BaseLogits:
+def _of_second(second: Any) -> Base:
     """The base model's predictions by a model of its own, on the device beside the one in training."""
     attention.use(second)
 
     @torch.no_grad()
-    def base_logits(micro: MicroBatch) -> torch.Tensor:
-        return answers(logits(second), micro.base).predictions
+    def ask_base(micro: MicroBatch) -> dict[str, torch.Tensor]:
+        return answers(predictions(second), micro.base).predictions
 
-    return base_logits
+    return ask_base
 
 
 def _step(
     adapted: PeftModel,
-    base_logits: BaseLogits,
+    ask_base: Base,
     micro: MicroBatch,
     terms: tuple[losses.Term, ...],
     optimizer: torch.optim.Optimizer,
 ) -> list[float]:
     """Each term's loss, before the step."""
-    parts = term_losses(adapted, base_logits, micro, terms)
+    parts = term_losses(adapted, ask_base, micro, terms)
     torch.stack([term.weight * parts[term.name] for term in terms]).sum().backward()
     optimizer.step()
     optimizer.zero_grad()

@@ -31,7 +31,7 @@ from safeeraser.models import adapter
 from safeeraser.models.encoder import Encoder
 from safeeraser.unlearn import reference
 from safeeraser.unlearn.examples import Example, Examples
-from safeeraser.unlearn.forward import term_losses
+from safeeraser.unlearn.forward import behind, term_losses
 
 QUESTION, ANSWER = 20, 75  # words of two tokens each
 ALIKE = {"fp32": 1e-5, "bf16": 1e-3}  # relative difference of losses that counts as the same
@@ -120,7 +120,7 @@ def _lengthened(example: Example, encoder: Encoder, rng: random.Random) -> Examp
 
 def _ours(model: Any, encoder: Encoder, record: list, terms: tuple[Term, ...]) -> torch.Tensor:
     micro = encoder.micro_batch(record, terms, pack=True).to(model.device)
-    parts = term_losses(model, reference.computed(model), micro, terms)
+    parts = term_losses(model, reference.computed(model, losses.layer(terms)), micro, terms)
     loss = sum((term.weight * parts[term.name] for term in terms), start=torch.zeros((), device=model.device))
     loss.backward()
     return loss.detach()
@@ -138,19 +138,31 @@ def _reference(model: Any, encoder: Encoder, record: list, terms: tuple[Term, ..
 
 def _alone(model: Any, encoder: Encoder, example: dict[str, VQA], term: Term) -> torch.Tensor:
     """A term's loss on one example, each of its pairs in a forward pass of its own."""
-    seen = []
-    for name in term.sets:
-        (batch,) = encoder.training_batches([(0, name, example[name])], pack=False)
-        batch = batch.to(model.device)
-        answered = batch.labels[0, 1:] != IGNORED
-        predicted, base = model(**batch.inputs).logits[0, :-1][answered], None
-        if "base_logits" in term.needs:
-            with torch.no_grad(), model.disable_adapter():
-                base = model(**batch.inputs).logits[0, :-1][answered]
-        seen.append((predicted, batch.labels[0, 1:][answered], base))
-    logits, labels, base = zip(*seen, strict=True)
-    based = None if base[0] is None else torch.cat(base)
-    return term.loss(View(torch.cat(logits), torch.cat(labels), torch.zeros_like(torch.cat(labels)), based))
+    parts = [_view(model, encoder, name, example[name], term) for name in term.sets]
+    given = (name for name in View.__dataclass_fields__ if getattr(parts[0], name) is not None)
+    return term.loss(View(**{name: torch.cat([getattr(part, name) for part in parts]) for name in given}))
+
+
+def _view(model: Any, encoder: Encoder, name: str, vqa: VQA, term: Term) -> View:
+    (batch,) = encoder.training_batches([(0, name, vqa)], pack=False)
+    batch = batch.to(model.device)
+    answered = batch.labels[0, 1:] != IGNORED
+    labels, member = batch.labels[0, 1:][answered], batch.member[0, 1:][answered]
+
+    def predicted() -> dict[str, torch.Tensor]:
+        made = model(**batch.inputs, output_hidden_states=term.layer is not None)
+        found = {"logits": made.logits[0, :-1][answered]}
+        return (
+            found
+            if term.layer is None
+            else found | {"hidden": behind(term.layer, made.hidden_states)[0, :-1][answered]}
+        )
+
+    current, base = predicted(), {}
+    if any(need.startswith("base_") for need in term.needs):
+        with torch.no_grad(), model.disable_adapter():
+            base = {f"base_{name}": tensor for name, tensor in predicted().items()}
+    return View(labels=labels, member=member, example=torch.zeros_like(labels), **current, **base)
 
 
 def _step(

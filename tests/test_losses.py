@@ -1,6 +1,8 @@
 """Losses and methods, with numbers worked out by hand."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,10 +51,94 @@ def test_kl_goes_from_base_to_current_and_not_back():
 def test_negative_preference_weighs_whole_answers_against_the_base_models():
     # Example 7 is (0.5 / 0.2) x (0.25 / 0.5) = 1.25 times as likely as for the base model, example 2 a fifth as likely.
     base = logits_of((0.2, 0.4, 0.4), (0.25, 0.5, 0.25), (0.5, 0.2, 0.3))
-    view = View(UNEVEN.logits, UNEVEN.labels, UNEVEN.example, base)
+    view = replace(UNEVEN, base_logits=base)
     # -(2 / b) log sigmoid(-b log r) = (2 / b) log(1 + r^b)
     expected = (2 / 0.5) * (math.log(1 + 1.25**0.5) + math.log(1 + 0.2**0.5)) / 2
     assert losses.npo(view, beta=0.5).item() == pytest.approx(expected)
+
+
+def test_refusals_are_preferred_by_whole_answers():
+    # The forget answer (two tokens) is 1.25 times as likely as for the base model, the refusal 3 times.
+    view = View(
+        logits=logits_of((0.5, 0.4, 0.1), (0.5, 0.25, 0.25), (0.3, 0.6, 0.1)),
+        labels=torch.tensor([0, 1, 1]),
+        example=torch.tensor([4, 4, 4]),
+        member=torch.tensor([0, 0, 1]),
+        base_logits=logits_of((0.2, 0.4, 0.4), (0.25, 0.5, 0.25), (0.4, 0.2, 0.4)),
+    )
+    # -(2 / b) log sigmoid(b (log 3 - log 1.25)) = (2 / b) log(1 + (1.25 / 3)^b)
+    assert losses.dpo(view, beta=0.5).item() == pytest.approx(2 / 0.5 * math.log(1 + (1.25 / 3) ** 0.5), rel=1e-5)
+
+
+def test_simple_npo_takes_the_mean_token_and_no_base_model():
+    # Mean NLL: 1.5 ln 2 and ln 10. -(2 / b) log sigmoid(b (NLL - d)) = (2 / b) log(1 + exp(-b (NLL - d)))
+    means = (1.5 * math.log(2), math.log(10))
+    expected = 2 / 2.5 * sum(math.log(1 + math.exp(-2.5 * (mean - 0.5))) for mean in means) / 2
+    assert losses.simnpo(UNEVEN, beta=2.5, delta=0.5).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_weighted_ascent_weighs_each_token_by_its_own_probability():
+    # Example 7: (0.5 ln 0.5 + 0.25 ln 0.25) / 2, example 2: 0.1 ln 0.1.
+    expected = ((0.5 * math.log(0.5) + 0.25 * math.log(0.25)) / 2 + 0.1 * math.log(0.1)) / 2
+    assert losses.wga(UNEVEN).item() == pytest.approx(expected, rel=1e-5)
+    squared = ((0.25 * math.log(0.5) + 0.0625 * math.log(0.25)) / 2 + 0.01 * math.log(0.1)) / 2
+    assert losses.wga(UNEVEN, beta=2).item() == pytest.approx(squared, rel=1e-5)
+
+
+def test_saturation_and_importance_weigh_together():
+    # p^2 (1 - p) ln p of each token: 0.125 ln 0.5, 0.046875 ln 0.25, 0.009 ln 0.1.
+    first = (0.125 * math.log(0.5) + 0.046875 * math.log(0.25)) / 2
+    expected = (first + 0.009 * math.log(0.1)) / 2
+    assert losses.satimp(UNEVEN, saturation=2, importance=1).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [losses.wga, losses.satimp])
+def test_the_weight_of_a_token_is_not_differentiated(loss: Callable[[View], torch.Tensor]):
+    logits = torch.tensor([[0.3, -0.2, 0.1]], requires_grad=True)
+    loss(View(logits, torch.tensor([1]), torch.tensor([0]))).backward()
+    p = logits.detach().softmax(-1)[0, 1].item()
+    weight = {losses.wga: p, losses.satimp: p**5 * (1 - p)}[loss]
+    assert logits.grad is not None
+    assert logits.grad[0, 1].item() == pytest.approx(weight * (1 - p), rel=1e-4)  # of weight x log p
+
+
+def test_self_distillation_goes_to_the_base_model_without_the_answer():
+    view = View(
+        logits=logits_of((0.5, 0.3, 0.2)),
+        labels=torch.tensor([0]),
+        example=torch.tensor([0]),
+        base_logits=logits_of((0.8, 0.15, 0.05)),
+    )
+    # With beta = ln 4 the base's 0.8 counts as 0.2: its prediction becomes 0.2, 0.15, 0.05 of 0.4.
+    expected = -(0.5 * math.log(0.5) + 0.375 * math.log(0.3) + 0.125 * math.log(0.2))
+    assert losses.undial(view, beta=math.log(4)).item() == pytest.approx(expected, rel=1e-5)
+
+
+HIDDEN = replace(
+    UNEVEN,
+    hidden=torch.tensor([[3.0, 0.0], [0.0, 1.0], [2.0, 2.0]]),
+    base_hidden=torch.tensor([[3.0, 4.0], [0.0, 1.0], [2.0, 0.0]]),
+)
+
+
+def test_hidden_states_stay_where_the_base_models_are():
+    # Mean squares: 16 / 2, 0; 4 / 2. Example 7: 4, example 2: 2.
+    assert losses.stay(HIDDEN).item() == pytest.approx(3)
+
+
+def test_hidden_states_are_drawn_to_one_direction_as_long_as_the_base_models():
+    direction = torch.rand(2, generator=torch.Generator().manual_seed(0))
+    x, y = (direction / direction.norm()).tolist()
+    assert x > 0
+    assert y > 0
+    # Lengths 5, 1 and 2, times 2.
+    squares = [
+        ((3 - 10 * x) ** 2 + (10 * y) ** 2) / 2, ((2 * x) ** 2 + (1 - 2 * y) ** 2) / 2,
+        ((2 - 4 * x) ** 2 + (2 - 4 * y) ** 2) / 2,
+    ]  # fmt: skip
+    assert losses.misdirect(HIDDEN, scale=2).item() == pytest.approx(
+        ((squares[0] + squares[1]) / 2 + squares[2]) / 2, rel=1e-5
+    )
 
 
 def test_a_batch_gives_the_mean_of_its_examples_alone():
@@ -80,6 +166,9 @@ def test_descending_ascent_makes_the_answer_less_likely():
         ("gd", {"forget": 1.0, "retain": 1.0}, {"forget": 1.0, "retain": 0.5, "decouple": 0.5}),
         ("kl", {"forget": 1.0, "retain": 1.0}, {"forget": 1.0, "retain": 1.0, "decouple": 1.0}),
         ("po", {"prefer": 1.0}, {"prefer": 1.0, "decouple": 1.0}),
+        ("dpo", {"prefer": 1.0, "retain": 1.0}, {"prefer": 1.0, "retain": 1.0, "decouple": 1.0}),
+        ("simnpo", {"forget": 0.125, "retain": 1.0}, {"forget": 0.125, "retain": 1.0, "decouple": 1.0}),
+        ("satimp", {"forget": 0.1, "retain": 1.0}, {"forget": 0.1, "retain": 1.0, "decouple": 1.0}),
     ],
 )
 def test_weights_are_as_published(method: str, plain: dict, with_pd: dict):
@@ -99,5 +188,5 @@ def test_preference_optimization_averages_refusal_and_retain_together():
 
 
 def test_an_unknown_method_is_named_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"--method: unknown method 'gdd'; known: ga, gd, kl, npo, po, base"):
+    with pytest.raises(ConfigError, match=r"--method: unknown method 'gdd'; known: ga, gd, kl, npo, po, .*rmu, base"):
         RunConfig.create(method="gdd")

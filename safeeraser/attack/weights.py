@@ -112,5 +112,5 @@ def autocast(model: Any, config: RunConfig) -> torch.autocast:
     return torch.autocast(model.device.type, loading.DTYPES[config.precision], enabled=config.precision != "fp32")
 
 
-def _no_base(micro: Any) -> Tensor:
+def _no_base(micro: Any) -> dict[str, Tensor]:
     raise AssertionError("relearning has no term that needs the base model")

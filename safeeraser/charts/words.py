@@ -65,7 +65,9 @@ def score_of(row: Row, metric: str, *, clean: bool = False) -> Score:
 
 
 def method_name(method: str) -> str:
-    return method.upper() if method in METHODS else method.replace("_", " ").replace("-", " ")
+    if method in METHODS:
+        return METHODS[method].short or method.upper()
+    return method.replace("_", " ").replace("-", " ")
 
 
 def variant(row: Row) -> str:

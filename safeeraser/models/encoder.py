@@ -14,13 +14,10 @@ from torch import Tensor
 from safeeraser.config import RunConfig
 from safeeraser.data import images
 from safeeraser.data.records import VQA, DataError
-from safeeraser.losses import IGNORED, Term, base_sets
+from safeeraser.losses import IGNORED, SETS, Term, base_sets
 from safeeraser.models import packing
 from safeeraser.models.attention import Packs, packs
 from safeeraser.models.checks import ModelError
-
-SETS = ("forget", "refusal", "retain", "decouple")
-
 
 # (index of the example within its micro-batch, set, pair)
 Pair = tuple[int, str, VQA]

@@ -8,8 +8,7 @@ from typing import Any
 import torch.utils.data
 
 from safeeraser.data.records import VQA, DataError, Dataset, Record
-from safeeraser.losses import Term
-from safeeraser.models.encoder import SETS
+from safeeraser.losses import SETS, Term
 
 Example = dict[str, VQA]
 

@@ -10,19 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from safeeraser.losses import IGNORED, Term, View, base_sets
+from safeeraser.losses import IGNORED, SETS, Term, View, base_sets, layer
 from safeeraser.models import packing
-from safeeraser.models.encoder import SETS, Batch, MicroBatch
+from safeeraser.models.encoder import Batch, MicroBatch
 
 
 @dataclass(frozen=True)
 class Answers:
     """The answer tokens of a micro-batch, in order of example, then set, then place in the answer.
 
-    predictions: [tokens, vocabulary] logits, or [tokens, width] hidden states. labels, example, member: [tokens].
+    predictions: by name, `logits` [tokens, vocabulary] or hidden states [tokens, width]. labels, example, member:
+    [tokens].
     """
 
-    predictions: Tensor
+    predictions: dict[str, Tensor]
     labels: Tensor
     example: Tensor
     member: Tensor
@@ -33,21 +34,42 @@ class Answers:
         return torch.isin(self.member, wanted)
 
 
-# A batch's inputs and the places to predict from ([places], the same in each row) -> [rows, places, ...].
-Predict = Callable[[dict[str, Any], Tensor], Tensor]
+# A batch's inputs and the places to predict from ([places], the same in each row) -> by name [rows, places, ...].
+Predict = Callable[[dict[str, Any], Tensor], dict[str, Tensor]]
 
 
-def logits(model: Any) -> Predict:
-    """Predictions as logits; only those of the places asked for are ever made."""
-    return lambda inputs, places: model(**inputs, logits_to_keep=places).logits
+def predictions(model: Any, layer: float | None = None) -> Predict:
+    """Predictions as `logits`, and as `hidden` the states behind a layer, the share of all layers, if one is given.
+
+    Only the logits of the places asked for are ever made.
+    """
+
+    def predict(inputs: dict[str, Any], places: Tensor) -> dict[str, Tensor]:
+        made = model(**inputs, logits_to_keep=places, output_hidden_states=layer is not None)
+        predicted = {"logits": made.logits}
+        return predicted if layer is None else predicted | {"hidden": behind(layer, made.hidden_states)[:, places]}
+
+    return predict
+
+
+def behind(layer: float, states: Sequence[Tensor]) -> Tensor:
+    """The hidden states behind a layer, at least the first; states: of the embeddings, then behind each layer.
+
+    Those behind the last are normed: no layer stands for them.
+    """
+    number = round(layer * (len(states) - 1))
+    return states[min(max(1, number), len(states) - 2)]
 
 
 def answers(predict: Predict, batches: Sequence[Batch]) -> Answers:
     """What is predicted for every answer token of the batches."""
     parts = [_answers(predict, batch) for batch in batches]
-    whole = Answers(*(torch.cat([getattr(part, name) for part in parts]) for name in Answers.__dataclass_fields__))
-    order = (whole.example * len(SETS) + whole.member).argsort(stable=True)
-    return Answers(whole.predictions[order], whole.labels[order], whole.example[order], whole.member[order])
+    labels, example, member = (
+        torch.cat([getattr(part, name) for part in parts]) for name in ("labels", "example", "member")
+    )
+    order = (example * len(SETS) + member).argsort(stable=True)
+    predicted = {name: torch.cat([part.predictions[name] for part in parts])[order] for name in parts[0].predictions}
+    return Answers(predicted, labels[order], example[order], member[order])
 
 
 def _answers(predict: Predict, batch: Batch) -> Answers:
@@ -62,33 +84,35 @@ def _answers(predict: Predict, batch: Batch) -> Answers:
         inputs = inputs | {"packs": batch.packs}
     labels = labels[:, places]
     answered = labels != IGNORED
-    predictions = predict(inputs, places)
-    return Answers(predictions[answered], labels[answered], example[:, places][answered], member[:, places][answered])
+    predicted = {name: tensor[answered] for name, tensor in predict(inputs, places).items()}
+    return Answers(predicted, labels[answered], example[:, places][answered], member[:, places][answered])
 
 
 def term_losses(
-    model: Any, base_logits: Callable[[MicroBatch], Tensor], micro: MicroBatch, terms: tuple[Term, ...]
+    model: Any, ask_base: Callable[[MicroBatch], dict[str, Tensor]], micro: MicroBatch, terms: tuple[Term, ...]
 ) -> dict[str, Tensor]:
     """The unweighted loss of each term that has an answer token in the micro-batch.
 
-    base_logits: the base model's logits of the answer tokens of `micro.base`, in their order.
+    ask_base: what the base model predicts for the answer tokens of `micro.base`, in order and by name as in `Answers`.
     """
-    current = answers(logits(model), micro.batches)
-    base = base_logits(micro) if micro.base else None
+    current = answers(predictions(model, layer(terms)), micro.batches)
+    base = ask_base(micro) if micro.base else {}
     views = {term: view(current, term, terms, base) for term in terms}
     return {term.name: term.loss(seen) for term, seen in views.items() if seen is not None}
 
 
-def view(current: Answers, term: Term, terms: tuple[Term, ...], base: Tensor | None) -> View | None:
+def view(current: Answers, term: Term, terms: tuple[Term, ...], base: dict[str, Tensor]) -> View | None:
     """A term's part of the answers; None when there is no token of its sets.
 
-    base: the base model's logits of the sets that any of the terms needs them for.
+    base: what the base model predicts for the sets that any of the terms needs it for.
     """
     mask = current.of(term.sets)
     if not mask.any():
         return None
-    mine = None
-    if base is not None and "base_logits" in term.needs:
-        asked = current.of(base_sets(terms))
-        mine = base[mask[asked]]
-    return View(current.predictions[mask], current.labels[mask], current.example[mask], mine)
+    mine = mask[current.of(base_sets(terms))] if base else None
+    asked = {name: base[name.removeprefix("base_")][mine] for name in term.needs if name.startswith("base_")}
+    if "hidden" in term.needs:
+        asked["hidden"] = current.predictions["hidden"][mask]
+    return View(
+        current.predictions["logits"][mask], current.labels[mask], current.example[mask], current.member[mask], **asked
+    )

@@ -41,7 +41,7 @@ from safeeraser.unlearn import checkpoints, looks, reference
 from safeeraser.unlearn.checkpoints import Trainer
 from safeeraser.unlearn.examples import Examples
 from safeeraser.unlearn.forward import term_losses
-from safeeraser.unlearn.reference import BaseLogits
+from safeeraser.unlearn.reference import Base
 
 
 class TrainError(SafeEraserError):
@@ -119,7 +119,7 @@ class Unlearner:
     model: Any
     base: PeftModel
     trainer: Trainer
-    base_logits: BaseLogits
+    ask_base: Base
 
     def step(self, number: int, batches: Iterator[MicroBatch], stop: list[int]) -> tuple[dict[str, Any], bool]:
         """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took.
@@ -138,6 +138,9 @@ class Unlearner:
                 sums += self._backward(micro)
         sums[-1] = len(stop)
         parts, told = self._gather(number, sums)
+        for parameter in adapter.trainable(self.base):
+            # Layers that no term looks at: the optimizer keeps a state for them too, which a checkpoint must have.
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         norm = self._clip(number)
         self.trainer.optimizer.step()
         self.trainer.optimizer.zero_grad()
@@ -153,7 +156,7 @@ class Unlearner:
         """Add a micro-batch's gradient; returns what it adds to the sums of the step."""
         tokens, micro = micro.tokens, micro.to(self.accelerator.device)
         with self.accelerator.autocast():
-            parts = term_losses(self.model, self.base_logits, micro, self.terms)
+            parts = term_losses(self.model, self.ask_base, micro, self.terms)
         zero = torch.zeros((), device=self.accelerator.device)
         loss = sum((t.weight * parts[t.name] for t in self.terms if t.name in parts), start=zero)
         self.accelerator.backward(loss)
@@ -188,12 +191,17 @@ def _unlearner(
     """The model with its adapter, fresh or from a checkpoint, and what trains it, on the device."""
     config = run.config
     state = processes.state(cpu=config.device == "cpu")
+    distributed = DistributedDataParallelKwargs(
+        # No buffer changes; without this, processes would wait for each other in each forward pass and need as many.
+        broadcast_buffers=False,
+        # Terms that look at hidden states alone leave the layers above theirs without a gradient.
+        find_unused_parameters=all(term.layer is not None for term in terms),
+    )
     accelerator = Accelerator(
         mixed_precision="no" if config.precision == "fp32" else config.precision,
         gradient_accumulation_steps=config.accumulation // processes.count(),
         cpu=state.device.type == "cpu",
-        # No buffer changes; without this, processes would wait for each other in each forward pass and need as many.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        kwargs_handlers=[distributed],
     )
     set_seed(config.seed)
     base = adapter.attach(network, config)
@@ -208,16 +216,18 @@ def _unlearner(
     with checks.explain_memory(_less_memory(config)):
         model, optimizer = accelerator.prepare(base, optimizer)
     trainer = Trainer(optimizer, schedule, accelerator.scaler)
-    base_logits = reference.computed(base)
+    layer = losses.layer(terms)
+    ask_base = reference.computed(base, layer)
     if config.base_cache and losses.base_sets(terms):
-        base_logits = reference.Kept(
+        ask_base = reference.Kept(
             base,
             limit=config.base_cache,
+            layer=layer,
             max_length=config.max_length,
             system_prompt=config.system_prompt,
             end_token=config.end_token,
         )
-    return Unlearner(config, terms, accelerator, model, base, trainer, base_logits)
+    return Unlearner(config, terms, accelerator, model, base, trainer, ask_base)
 
 
 def _decayed(base: PeftModel, config: RunConfig) -> list[Any]:

@@ -14,7 +14,7 @@ from safeeraser.models import encoder as batches
 from safeeraser.models import loading
 from safeeraser.models.checks import ModelError
 from safeeraser.models.encoder import SETS, Batch, Encoder
-from safeeraser.unlearn.forward import answers, view
+from safeeraser.unlearn.forward import answers, behind, view
 
 PACKAGE = Path(batches.__file__).parents[1]
 
@@ -125,9 +125,9 @@ def test_a_term_sees_its_own_sets_and_each_token_is_predicted_from_the_one_befor
     example = torch.tensor([[4, 4, 4, 5, 5]])
     batch = Batch({"attention_mask": torch.ones(1, 5)}, labels, example, member)
     # Every place's logits are its number.
-    seen = answers(lambda inputs, places: places[None, :, None].expand(1, -1, 6).float(), [batch])
+    seen = answers(lambda inputs, places: {"logits": places[None, :, None].expand(1, -1, 6).float()}, [batch])
     terms = (Term("forget", nll, ("forget",)), Term("both", nll, ("forget", "retain")), Term("pd", nll, ("decouple",)))
-    forget, both, decouple = (view(seen, term, terms, None) for term in terms)
+    forget, both, decouple = (view(seen, term, terms, {}) for term in terms)
     assert forget is not None
     assert both is not None
     assert SETS[0] == "forget"
@@ -136,7 +136,14 @@ def test_a_term_sees_its_own_sets_and_each_token_is_predicted_from_the_one_befor
     assert forget.example.tolist() == [4, 4]
     assert both.labels.tolist() == [1, 2, 3]
     assert both.logits[:, 0].tolist() == [0, 1, 3]
+    assert both.member is not None
+    assert both.member.tolist() == [0, 0, 2]
     assert decouple is None
+
+
+def test_hidden_states_are_those_behind_a_layer_and_never_the_normed_ones():
+    states = [torch.tensor(number) for number in range(5)]  # of the embeddings, then behind each of 4 layers
+    assert [behind(layer, states).item() for layer in (0.0, 8 / 32, 0.5, 1.0)] == [1, 1, 2, 3]
 
 
 def test_the_base_models_predictions_reach_the_tokens_they_belong_to():
@@ -145,10 +152,10 @@ def test_the_base_models_predictions_reach_the_tokens_they_belong_to():
     member = torch.tensor([[2, 2, 2], [0, 0, 2]])
     example = torch.tensor([[1, 1, 1], [0, 0, 0]])
     batch = Batch({"attention_mask": torch.ones(2, 3)}, labels, example, member)
-    seen = answers(lambda inputs, places: torch.zeros(2, len(places), 8), [batch])
+    seen = answers(lambda inputs, places: {"logits": torch.zeros(2, len(places), 8)}, [batch])
     assert seen.labels.tolist() == [5, 6, 7]
     terms = (Term("forget", nll, ("forget",)), Term("retain", nll, ("retain",), needs=("base_logits",)))
-    base = torch.tensor([[60.0], [70.0]])  # of the retain answers, in order of example
+    base = {"logits": torch.tensor([[60.0], [70.0]])}  # of the retain answers, in order of example
     forget, retain = (view(seen, term, terms, base) for term in terms)
     assert forget is not None
     assert retain is not None

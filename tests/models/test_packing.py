@@ -136,9 +136,10 @@ def compare(config: RunConfig, data: Dataset, *, method: str, pd: bool, max_leng
         micro = Encoder(processor, max_length=max_length).micro_batch(
             [examples[place] for place in range(8)], terms, pack=pack
         )
-        parts = term_losses(adapted, reference.computed(adapted), micro, terms)
+        parts = term_losses(adapted, reference.computed(adapted, losses.layer(terms)), micro, terms)
         sum((term.weight * parts[term.name] for term in terms), start=torch.zeros(())).backward()
-        gradients = torch.cat([parameter.grad.flatten() for parameter in adapter.trainable(adapted)])  # pyright: ignore
+        trained = [parameter.grad for parameter in adapter.trainable(adapted)]  # of RMU, only up to its layer
+        gradients = torch.cat([gradient.flatten() for gradient in trained if gradient is not None])
         found.append(({name: value.item() for name, value in parts.items()}, gradients, micro))
     (losses_separate, separate, rows), (losses_packed, packed, packs) = found
     assert losses_packed == pytest.approx(losses_separate, rel=1e-5)

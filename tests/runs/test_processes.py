@@ -57,7 +57,7 @@ def losses_of(run: Run) -> list[dict]:
     return [{"loss": row["loss"], **row["terms"], "norm": row["grad_norm"]} for row in run.rows(run.log)]
 
 
-@pytest.mark.parametrize("method", ["po", "kl"])
+@pytest.mark.parametrize("method", ["po", "kl", "rmu"])
 def test_two_processes_train_what_one_trains(config: RunConfig, tiny_data: Dataset, runs_folder: Path, method: str):
     config = config.model_copy(update={**SHARED, "method": method})
     one = Run.create(config, data_hash="tiny", name="one")

@@ -140,6 +140,22 @@ def test_ascent_raises_the_forget_loss_and_preference_lowers_its_own(
     assert (trajectory[-1] < trajectory[0] - 0.05) if falls else (trajectory[-1] > trajectory[0] + 0.05)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "lr"), [*((method, 0.05) for method in ("dpo", "simnpo", "wga", "satimp", "undial")), ("rmu", 0.005)]
+)
+@pytest.mark.parametrize("pd", [False, True])
+def test_what_a_method_minimizes_falls(
+    config: RunConfig, tiny_data: Dataset, runs_folder: Path, method: str, lr: float, pd: bool
+):
+    settings = {"method": method, "pd": pd, "max_steps": 16, "lr": lr, "lora_dropout": 0.0}
+    run = new_run(config.model_copy(update=settings), method)
+    train.train(run, tiny_data)
+    first, *_, last = run.rows(run.log)
+    assert set(last["terms"]) == {term.name for term in losses.terms(method, pd=pd)}
+    assert last["loss"] < first["loss"] - 1e-3
+
+
 def test_accumulating_gives_the_result_of_a_bigger_batch(config: RunConfig, tiny_data: Dataset, runs_folder: Path):
     still = {"lora_dropout": 0.0, "max_steps": 2, "method": "gd"}
     whole = new_run(config.model_copy(update={**still, "batch_size": 4}), "whole")
@@ -254,7 +270,15 @@ def _kill_after(run: Run, *, step: int) -> None:
     process.kill()
 
 
-@pytest.mark.parametrize("settings", [{}, {"decay_biases": False, "end_token": False, "system_prompt": "Be brief."}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"decay_biases": False, "end_token": False, "system_prompt": "Be brief."},
+        {"method": "dpo"},
+        {"method": "rmu", "pd": False},
+    ],
+)
 def test_ctrl_c_leaves_a_run_that_goes_on(
     settings: dict, config: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
