@@ -234,6 +234,13 @@ METHODS: dict[str, Method] = {
 }
 
 
+def method_name(method: str) -> str:
+    """A method's name as people write it."""
+    if method in METHODS:
+        return METHODS[method].short or method.upper()
+    return method.replace("_", " ").replace("-", " ")
+
+
 def place(method: str) -> tuple[int, str]:
     """Where a method stands in tables and charts: the base model, controls, the rows of METHODS, others by name."""
     known = [*UNTRAINED, *METHODS]

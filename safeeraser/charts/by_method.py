@@ -17,7 +17,6 @@ from safeeraser.charts.words import (
     hover,
     kind_of,
     labels,
-    method_name,
     numbers,
     ordered,
     percent,
@@ -28,6 +27,7 @@ from safeeraser.charts.words import (
     title,
     wording,
 )
+from safeeraser.losses import method_name
 from safeeraser.score.tables import context, differing
 
 WIDTH = 0.92  # of a bar

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from safeeraser.charts.chart import BLUE, GREY, VERMILLION, Chart, frame, note, nothing, shown
 from safeeraser.charts.intervals import whiskers
-from safeeraser.charts.words import Row, apart, hover, labels, method_name, numbers, ordered, percent, score_of, wording
-from safeeraser.losses import BASE, UNTRAINED
+from safeeraser.charts.words import Row, apart, hover, labels, numbers, ordered, percent, score_of, wording
+from safeeraser.losses import BASE, UNTRAINED, method_name
 from safeeraser.score.tables import context, differing
 
 BAR = 52  # pixels of one method

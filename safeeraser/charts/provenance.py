@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from safeeraser.charts.handout import Html, Row, heading, note, pairs, table
-from safeeraser.charts.words import method_name, unit
+from safeeraser.charts.words import unit
 from safeeraser.config import RunConfig
+from safeeraser.losses import method_name
 from safeeraser.runs.contents import Facts
 
 DIGITS = 10  # of a hash, as many as tell two apart

@@ -6,7 +6,7 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 from safeeraser.charts.chart import shown
-from safeeraser.losses import BASE, CONTROLS, METHODS, UNTRAINED, place
+from safeeraser.losses import BASE, CONTROLS, UNTRAINED, method_name, place
 from safeeraser.score.intervals import too_few
 from safeeraser.score.metrics import METRICS
 from safeeraser.score.tables import CONTEXT, context, differing
@@ -62,12 +62,6 @@ def score_of(row: Row, metric: str, *, clean: bool = False) -> Score:
     group = "metrics_clean_val" if clean else "metrics"
     absent = f"this run has no {wording(metric).name}{' on clean val' if clean else ''}"
     return row.get(group, {}).get(metric) or {"value": None, "why": absent}
-
-
-def method_name(method: str) -> str:
-    if method in METHODS:
-        return METHODS[method].short or method.upper()
-    return method.replace("_", " ").replace("-", " ")
 
 
 def variant(row: Row) -> str:

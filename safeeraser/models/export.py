@@ -85,10 +85,10 @@ def _base_name(model: str) -> str:
 
 def _what(run: Run) -> Iterator[str]:
     config = run.config
-    pd = " with Prompt Decouple" if config.pd else ""
+    method = losses.method_name(config.method) + (" with Prompt Decouple" if config.pd else "")
     yield f"# {run.name}\n"
     yield (
-        f"`{_base_name(config.model)}` after unlearning its harmful answers to pictures by {config.method.upper()}{pd} "
+        f"`{_base_name(config.model)}` after unlearning its harmful answers to pictures by {method} "
         f"(SafeEraser, arXiv 2502.12520). The adapter is merged into the weights, which are in {config.precision}.\n"
     )
     if config.quantization != "none":

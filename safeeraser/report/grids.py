@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from safeeraser.charts.words import few, method_name, score_of, wording
+from safeeraser.charts.words import few, score_of, wording
 from safeeraser.data.rows import Benchmarked, Score, ScoreRow
+from safeeraser.losses import method_name
 from safeeraser.report.collecting import Group
 from safeeraser.score import tables
 from safeeraser.score.metrics import METRICS, PAPER, SCORES, columns

@@ -149,7 +149,3 @@ def size(count: float | None) -> str:
 def setting(value: Any) -> str:
     """A setting's value as people write it."""
     return {"None": "–", "True": "on", "False": "off"}.get(str(value), str(value))
-
-
-def method(config: Any) -> str:
-    return config.method.upper() if config.trains else config.method

@@ -5,7 +5,7 @@ from html import escape
 import streamlit as st
 
 from safeeraser.data.records import Dataset
-from safeeraser.losses import BASE
+from safeeraser.losses import BASE, method_name
 from safeeraser.runs import jobs
 from safeeraser.runs.watching import ACTIVE
 from safeeraser.ui.frame import reading, state
@@ -46,7 +46,7 @@ def over_forgetting(view: View) -> None:
 def _number(view: View, count: Count) -> str:
     """One run's share of the sentence, as HTML: what it does, to how many safe pictures, and how sure that is."""
     settings, (lost, of) = reading.settings(count.run), count.lost
-    method = escape(settings.method.upper() if settings.trains else settings.method)
+    method = escape(method_name(settings.method))
     name = "The base model" if settings.method == BASE else f"{method} with Prompt Decouple" if settings.pd else method
     score = reading.score_row(count.run, view.judge or "", view.source)["metrics"]["sarr"]
     share = f"{100 * lost / of:.0f} %" if of else "not asked"

@@ -6,8 +6,9 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from safeeraser.charts.words import labels, method_name, numbers, ordered, percent, score_of, wording, written
+from safeeraser.charts.words import labels, numbers, ordered, percent, score_of, wording, written
 from safeeraser.data.rows import ScoreRow
+from safeeraser.losses import method_name
 from safeeraser.score import paper, tables
 from safeeraser.score.metrics import PAPER, SCORES, columns
 from safeeraser.ui.frame import state
