@@ -10,10 +10,11 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from safeeraser import losses
 from safeeraser.errors import SafeEraserError
 from safeeraser.judge import grading
 from safeeraser.judge.contract import JudgeError
-from safeeraser.losses import BASE, METHODS, UNTRAINED, term_names
+from safeeraser.losses import BASE, METHODS, UNTRAINED, Term, term_names
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 LARGEST = 2**31 - 1  # of a whole number: no library takes more everywhere
@@ -38,6 +39,17 @@ class RunConfig(BaseModel):
     pd: bool = Field(True, description="add the Prompt Decouple loss")
     pd_weight: float | None = Field(None, gt=0, description="weight of Prompt Decouple (default: as published)")
     retain_weight: float | None = Field(None, ge=0, description="weight of the retain term (default: as published)")
+    vicinal: float | None = Field(
+        None,
+        gt=0,
+        description="weight of Vicinal Prompt Decouple: stay as before on pictures of nothing (default: off)",
+    )
+    vicinal_share: float = Field(
+        0.5, gt=0, le=1, description="share of the decouple pictures whose questions Vicinal Prompt Decouple asks too"
+    )
+    variations: int = Field(
+        0, ge=0, description="variations of each harmful picture that take turns with it in forgetting; 0: none"
+    )
     seed: int = Field(0, ge=0, description="decides data order, refusal targets, LoRA's start, dropout and sampling")
 
     epochs: float = Field(4.0, gt=0, description="passes over the forget pairs")
@@ -155,6 +167,12 @@ class RunConfig(BaseModel):
             return cls(**{**PRESETS[preset], **settings})
         except ValidationError as error:
             raise ConfigError("\n".join(_explain(e) for e in error.errors())) from None
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What training minimizes."""
+        weights = {"pd_weight": self.pd_weight, "retain_weight": self.retain_weight, "vicinal": self.vicinal}
+        return losses.terms(self.method, pd=self.pd, **weights)
 
     @property
     def trains(self) -> bool:

@@ -26,8 +26,9 @@ CONTROLS = {
 }
 UNTRAINED = (BASE, *CONTROLS)
 IGNORED = -100  # the label of a token that no loss looks at; transformers' own
-# The sets of pairs that a term may look at; `refusal`: the forget questions with refusals as answers.
-SETS = ("forget", "refusal", "retain", "decouple")
+# The sets of pairs that a term may look at. `refusal`: the forget questions with refusals as answers; `nothing`: the
+# decouple questions about pictures of nothing (`models/vicinity.py`).
+SETS = ("forget", "refusal", "retain", "decouple", "nothing")
 
 
 @dataclass(frozen=True)
@@ -266,15 +267,26 @@ def term_names(method: str) -> set[str]:
 
 
 def terms(
-    method: str, *, pd: bool, pd_weight: float | None = None, retain_weight: float | None = None
+    method: str,
+    *,
+    pd: bool,
+    pd_weight: float | None = None,
+    retain_weight: float | None = None,
+    vicinal: float | None = None,
 ) -> tuple[Term, ...]:
-    """The terms of a method, with Prompt Decouple as one more when `pd`; a weight of None is the published one."""
+    """The terms of a method, with Prompt Decouple as one more when `pd`; a weight of None is the published one.
+
+    vicinal: the weight of Vicinal Prompt Decouple, one more term; None: without it.
+    """
     row = METHODS[method]
     if retain_weight is None and pd:
         retain_weight = row.retain_weight_with_pd
     chosen = tuple(
         replace(t, weight=retain_weight) if t.name == "retain" and retain_weight is not None else t for t in row.terms
     )
-    if not pd:
-        return chosen
-    return (*chosen, Term("decouple", nll, ("decouple",), row.pd_weight if pd_weight is None else pd_weight))
+    if pd:
+        weight = row.pd_weight if pd_weight is None else pd_weight
+        chosen = (*chosen, Term("decouple", nll, ("decouple",), weight))
+    if vicinal is not None:
+        chosen = (*chosen, Term("vicinal", kl, ("nothing",), vicinal, needs=_BASE))
+    return chosen

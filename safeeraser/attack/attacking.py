@@ -20,7 +20,7 @@ from safeeraser.attack import scoring, weights
 from safeeraser.attack.suite import Attack, Tuned
 from safeeraser.config import ConfigError, RunConfig
 from safeeraser.data import images
-from safeeraser.data.records import VQA
+from safeeraser.data.records import VQA, Picture
 from safeeraser.data.rows import AnswerRow, AttackRow
 from safeeraser.data.source import Source
 from safeeraser.generate import answering
@@ -41,7 +41,7 @@ class Begun(Encoder):
 
     begins = ""
 
-    def _tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
+    def _tokens(self, question: str, answer: str | None, picture: Picture | None) -> tuple[list[int], int]:
         if answer is not None:
             return super()._tokens(question, answer, picture)
         ids, _ = super()._tokens(question, self.begins, picture)

@@ -17,6 +17,21 @@ class DataError(SafeEraserError):
     """The data set cannot be used; the message names the file, the record and the field, and says what to do."""
 
 
+@dataclass(frozen=True)
+class Changed:
+    """A picture after a change (`changed.py`); equal ones are the same picture.
+
+    path: the picture that is changed. how: the name of the change. seed: which of the many changes of this kind.
+    """
+
+    path: Path
+    how: str
+    seed: int
+
+
+Picture = Path | Changed
+
+
 @dataclass(frozen=True, slots=True)  # there are 12 for each record
 class VQA:
     """One question about one picture, with the answer the data set stores for it.
@@ -24,6 +39,7 @@ class VQA:
     `id` is `<split>/<image_id>/<set>/<k>`, stable across runs: two runs' answers join by it.
     `picture` is None when the file is missing, and for a question that is asked in words alone (`text_only`).
     `concept` is what the picture shows, or the words name, where the data set says so.
+    `changed` is what training shows in place of the picture; no data set has any.
     """
 
     id: str
@@ -35,6 +51,7 @@ class VQA:
     answer: str
     concept: str | None = None
     text_only: bool = False
+    changed: Changed | None = None
 
     @property
     def asked(self) -> bool:
@@ -42,11 +59,11 @@ class VQA:
         return self.text_only or self.picture is not None
 
     @property
-    def shown(self) -> Path | None:
+    def shown(self) -> Picture | None:
         """The picture to show with the question, None for one in words alone. Raises DataError where it is missing."""
         if not self.asked:
             raise DataError(f"the picture of {self.id} is missing; `safeeraser data check` lists the missing pictures")
-        return self.picture
+        return self.changed or self.picture
 
     @property
     def k(self) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +11,8 @@ from jinja2.exceptions import TemplateError
 from torch import Tensor
 
 from safeeraser.config import RunConfig
-from safeeraser.data import images
-from safeeraser.data.records import VQA, DataError
+from safeeraser.data import changed
+from safeeraser.data.records import VQA, Changed, DataError, Picture
 from safeeraser.losses import IGNORED, SETS, Term, base_sets
 from safeeraser.models import packing
 from safeeraser.models.attention import Packs, packs
@@ -33,6 +32,7 @@ class Batch:
     member: [rows, length], index into SETS. Both are per token because a row may hold several pairs.
     segments: [rows, length], for packed rows which tokens see each other (`packing.mask`); None for one pair a row.
     packs: the same for long rows, told in the way that is faster there.
+    turns: for each picture, or each tile of it, how its features are turned (`vicinity.py`); None: none is.
     """
 
     inputs: dict[str, Tensor]
@@ -41,11 +41,13 @@ class Batch:
     member: Tensor
     segments: Tensor | None = None
     packs: Packs | None = None
+    turns: tuple[Changed | None, ...] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
         rest = (self.labels, self.example, self.member, self.segments, self.packs)
-        return Batch(inputs, *(part if part is None else part.to(device) for part in rest))  # pyright: ignore
+        moved = (part if part is None else part.to(device) for part in rest)
+        return Batch(inputs, *moved, turns=self.turns)  # pyright: ignore[reportArgumentType]
 
     @property
     def tokens(self) -> int:
@@ -136,7 +138,7 @@ class Encoder:
         turns = _turns(question, self.system_prompt, shown=shown)
         return self.processor.apply_chat_template(turns, add_generation_prompt=True)
 
-    def pixels(self, picture: Path | None) -> dict[str, Tensor]:
+    def pixels(self, picture: Picture | None) -> dict[str, Tensor]:
         """What the model takes of one picture: pixel_values [1, ...] and whatever else its family asks for."""
         return self.seen(picture)[0] if picture else {}
 
@@ -147,7 +149,7 @@ class Encoder:
         """
         together: dict[Any, list[Pair]] = {}
         for place, pair in enumerate(pairs):
-            together.setdefault(pair[2].picture if pack else place, []).append(pair)
+            together.setdefault(pair[2].shown if pack else place, []).append(pair)
         rows = sorted((self._row(shown, pack=pack) for shown in together.values()), key=_length, reverse=True)
         groups: list[list[_Row]] = []
         for row in rows:
@@ -184,7 +186,7 @@ class Encoder:
             labels += [IGNORED] * (prompt - prefix) + ids[prompt:]
             examples += [example] * (len(ids) - prefix)
             members += [SETS.index(name)] * (len(ids) - prefix)
-        return _Row(row, labels, examples, members, pairs[0][2].picture)
+        return _Row(row, labels, examples, members, pairs[0][2].shown)
 
     def _batch(self, rows: "list[_Row]", *, packed: bool) -> Batch:
         length = _length(rows[0])
@@ -200,6 +202,7 @@ class Encoder:
         else:
             inputs["attention_mask"] = (segments != packing.PADDING).long()
         long = packed and length >= LONG
+        turns = tuple(turn for row in rows for turn in self._turns(row.picture))
         return Batch(
             inputs | self._pictures([row.picture for row in rows]),
             labels=padded((row.labels for row in rows), IGNORED),
@@ -207,6 +210,7 @@ class Encoder:
             member=padded((row.members for row in rows), 0),
             segments=segments if packed else None,
             packs=packs(segments) if long else None,
+            turns=turns if any(turns) else None,
         )
 
     def prompt_batch(self, items: Sequence[VQA]) -> dict[str, Tensor]:
@@ -217,9 +221,9 @@ class Encoder:
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
         lengths = torch.tensor([len(row) for row in rows])
         mask = torch.arange(length) >= length - lengths[:, None]
-        return {"input_ids": ids, "attention_mask": mask.long()} | self._pictures([vqa.picture for vqa in items])
+        return {"input_ids": ids, "attention_mask": mask.long()} | self._pictures([vqa.shown for vqa in items])
 
-    def _tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
+    def _tokens(self, question: str, answer: str | None, picture: Picture | None) -> tuple[list[int], int]:
         """Token ids of prompt, answer and end token (cut at max_length text tokens), and the prompt's length.
 
         picture: None asks in words alone.
@@ -270,15 +274,23 @@ class Encoder:
         special = bos is None or not text.startswith(bos)  # some chat templates write it themselves
         return self.tokenizer(text.replace(self.processor.image_token, shown), add_special_tokens=special)["input_ids"]
 
-    def _seen(self, picture: Path) -> tuple[dict[str, Tensor], str]:
+    def _seen(self, picture: Picture) -> tuple[dict[str, Tensor], str]:
         """What the model takes of a picture, and the text that the processor writes for it in the prompt."""
         processor = self.processor
         options = getattr(processor, "images_kwargs", {})  # what the family's processor asks of its image processor
-        seen = processor.image_processor(images.rgb(picture), return_tensors="pt", **options)
+        seen = processor.image_processor(changed.rgb(picture), return_tensors="pt", **options)
         inputs = {name: seen[name] for name in processor.image_processor.model_input_names if name in seen}
         return inputs, processor.replace_image_token(seen, 0)
 
-    def _pictures(self, pictures: Sequence[Path | None]) -> dict[str, Tensor]:
+    def _turns(self, picture: Picture | None) -> list[Changed | None]:
+        """How the features of each tile of a picture are turned; families that cut no pictures have one tile."""
+        if picture is None:
+            return []
+        pixels = self.pixels(picture)["pixel_values"]
+        turn = picture if isinstance(picture, Changed) and picture.how in changed.TURNS else None
+        return [turn] * (pixels.shape[1] if pixels.dim() == 5 else 1)
+
+    def _pictures(self, pictures: Sequence[Picture | None]) -> dict[str, Tensor]:
         """The pictures' inputs in one batch; those with fewer patches than others are filled up with zeros."""
         encoded = [self.pixels(picture) for picture in pictures if picture]
         return {name: _stacked([one[name] for one in encoded]) for name in encoded[0]} if encoded else {}
@@ -292,7 +304,7 @@ class _Row:
     labels: list[int]
     examples: list[int]
     members: list[int]
-    picture: Path | None
+    picture: Picture | None
 
 
 def _length(row: _Row) -> int:

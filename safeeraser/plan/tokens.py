@@ -178,9 +178,9 @@ class Evaluation:
 
 def training(data: Dataset, config: RunConfig, encoder: Encodes) -> Pass:
     """Counts the first pass; a later one has other refusals and another order, and differs by a little."""
-    terms = losses.terms(config.method, pd=config.pd)
+    terms = config.terms
     base_sets = losses.base_sets(terms)
-    examples = Examples(data, terms, config.seed, config.shuffle)
+    examples = Examples.of(data, config)
     counted: list[Counter[str]] = []
     pairs: Counter[str] = Counter()
     for micro in _micro_batches(examples, config.batch_size):
@@ -212,9 +212,9 @@ def training(data: Dataset, config: RunConfig, encoder: Encodes) -> Pass:
 def evaluation(data: Dataset, config: RunConfig, encoder: Encodes) -> Evaluation:
     """Counts the prompts of everything that an evaluation asks."""
     asked = questions(data, config)
-    prompts: dict[Path | str, list[tuple[int, ...]]] = {}
+    prompts: dict[Any, list[tuple[int, ...]]] = {}
     for question in asked:
-        ids, _ = encoder.tokens(question.item.question, None, question.item.shown)
+        ids, _ = encoder.tokens(question.item.question, None, question.item.picture)
         prompts.setdefault(question.item.shown or question.item.id, []).append(tuple(ids))
     lengths = [len(ids) for each in prompts.values() for ids in each]
     different = [list(dict.fromkeys(each)) for each in prompts.values()]
@@ -243,7 +243,7 @@ def _rows(pairs: Iterable[Pair], encoder: Encodes, *, pack: bool) -> Counter[str
     """Rows, tokens and answer tokens of some pairs, as `encoder.Encoder.training_batches` makes them."""
     together: dict[Any, list[tuple[list[int], int]]] = {}
     for place, (_, _, vqa) in enumerate(pairs):
-        key = vqa.picture if pack else place
+        key = vqa.shown if pack else place
         together.setdefault(key, []).append(encoder.tokens(vqa.question, vqa.answer, vqa.picture))
     counted: Counter[str] = Counter(rows=len(together), tokens=0, answers=0)
     for row in together.values():

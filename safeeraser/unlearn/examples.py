@@ -3,11 +3,14 @@
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch.utils.data
 
-from safeeraser.data.records import VQA, DataError, Dataset, Record
+from safeeraser.config import RunConfig
+from safeeraser.data.changed import TURNS
+from safeeraser.data.records import VQA, Changed, DataError, Dataset, Record
 from safeeraser.losses import SETS, Term
 
 Example = dict[str, VQA]
@@ -17,26 +20,57 @@ class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
     """The endless stream of training examples, by position: a forget pair, its refusal, its retain and decouple pair.
 
     Every pass is a new order of all forget pairs; shuffle: "pairs", or "pictures" to keep the pairs of a picture
-    together. The decouple pair of forget pair `x/forget/2` is `x/decouple/2`.
+    together. The decouple pair of forget pair `x/forget/2` is `x/decouple/2`. vicinal_share: of how many decouple
+    pictures of a pass the questions are asked about a picture of nothing too, if a term wants that. variations: of each
+    harmful picture; what is to be forgotten is asked about it and them in turn.
     """
 
-    def __init__(self, data: Dataset, terms: tuple[Term, ...], seed: int, shuffle: str = "pairs") -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        terms: tuple[Term, ...],
+        seed: int,
+        shuffle: str = "pairs",
+        *,
+        vicinal_share: float = 0.5,
+        variations: int = 0,
+    ) -> None:
         self.sets = [name for name in SETS if any(name in term.sets for term in terms)]
         pairs = [example for record in data.train for example in _examples(record)]
         self.pairs = sorted(pairs, key=lambda example: example["forget"].id)  # whatever the file's order
         self.refusals = data.refusals
         self.seed = seed
         self.shuffle = shuffle
+        self.vicinal_share = vicinal_share
+        self.variations = variations
+        self.pictures = pictures(data)
         _require(data, self.pairs, self.sets)
+
+    @classmethod
+    def of(cls, data: Dataset, config: RunConfig) -> Self:
+        """The examples that a run's settings ask for."""
+        how = {"vicinal_share": config.vicinal_share, "variations": config.variations}
+        return cls(data, config.terms, config.seed, config.shuffle, **how)
 
     def __getitem__(self, position: int) -> list[tuple[str, VQA]]:
         epoch, index = divmod(position, len(self.pairs))
-        example = self.pairs[self.order(epoch)[index]]
+        example = dict(self.pairs[self.order(epoch)[index]])
+        forget, decouple = example["forget"], example.get("decouple")
+        if variation := self._drawn("variation", epoch, forget).randrange(self.variations + 1):
+            example["forget"] = replace(forget, changed=Changed(_path(forget), "varied", variation))
         if "refusal" in self.sets:
-            forget = example["forget"]
             refusal = random.Random(f"{self.seed}/{epoch}/{forget.id}").choice(self.refusals)
-            example = example | {"refusal": replace(forget, answer=refusal)}
+            example["refusal"] = replace(example["forget"], answer=refusal)
+        if "nothing" in self.sets and decouple:
+            drawn = self._drawn("nothing", epoch, decouple)
+            if drawn.random() < self.vicinal_share:
+                turn = Changed(drawn.choice(self.pictures), drawn.choice(TURNS), drawn.randrange(2**31))
+                example["nothing"] = replace(decouple, changed=turn)
         return [(name, example[name]) for name in self.sets if name in example]
+
+    def _drawn(self, what: str, epoch: int, vqa: VQA) -> random.Random:
+        """What the pairs of a picture have in common in a pass, so that they can share its tokens."""
+        return random.Random(f"{self.seed}/{what}/{epoch}/{vqa.record}")
 
     def order(self, epoch: int) -> list[int]:
         """A shuffle of all examples that depends on seed and epoch alone."""
@@ -62,6 +96,17 @@ def _examples(record: Record) -> Iterator[Example]:
     for forget in seen["forget"]:
         partners = {name: pairs.get(forget.k) for name, pairs in places.items()}
         yield {"forget": forget} | {name: vqa for name, vqa in partners.items() if vqa is not None}
+
+
+def pictures(data: Dataset) -> list[Path]:
+    """All pictures of training that are there, in order of their names."""
+    found = {picture for record in data.train for picture in (record.picture, record.safe_picture) if picture}
+    return sorted(found)
+
+
+def _path(vqa: VQA) -> Path:
+    assert vqa.picture is not None  # pairs without one are left out
+    return vqa.picture
 
 
 def _require(data: Dataset, pairs: list[Example], sets: list[str]) -> None:

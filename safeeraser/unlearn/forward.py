@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from safeeraser.losses import IGNORED, SETS, Term, View, base_sets, layer
-from safeeraser.models import packing
+from safeeraser.models import packing, vicinity
 from safeeraser.models.encoder import Batch, MicroBatch
 
 
@@ -84,7 +84,8 @@ def _answers(predict: Predict, batch: Batch) -> Answers:
         inputs = inputs | {"packs": batch.packs}
     labels = labels[:, places]
     answered = labels != IGNORED
-    predicted = {name: tensor[answered] for name, tensor in predict(inputs, places).items()}
+    with vicinity.turning(batch.turns):
+        predicted = {name: tensor[answered] for name, tensor in predict(inputs, places).items()}
     return Answers(predicted, labels[answered], example[:, places][answered], member[:, places][answered])
 
 

@@ -102,7 +102,8 @@ class Kept:
     def _key(self, pair: Pair) -> str:
         _, _, vqa = pair
         assert vqa.picture is not None
-        facts = (vqa.question, vqa.answer, _content(vqa.picture), *self.keyed)
+        changed = vqa.changed and (_content(vqa.changed.path), vqa.changed.how, vqa.changed.seed)
+        facts = (vqa.question, vqa.answer, changed or _content(vqa.picture), *self.keyed)
         return f"{self.model_key}/{hashlib.sha256(repr(facts).encode()).hexdigest()}"
 
 

@@ -32,14 +32,15 @@ from safeeraser.data.records import Dataset as Data
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate.questions import look_questions
 from safeeraser.losses import Term
-from safeeraser.models import adapter, checks, features, loading
+from safeeraser.models import adapter, checks, families, features, loading
 from safeeraser.models.encoder import Encoder, MicroBatch
+from safeeraser.models.vicinity import Vicinity
 from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run
 from safeeraser.runs.progress import Reporter
 from safeeraser.unlearn import checkpoints, looks, reference
 from safeeraser.unlearn.checkpoints import Trainer
-from safeeraser.unlearn.examples import Examples
+from safeeraser.unlearn.examples import Examples, pictures
 from safeeraser.unlearn.forward import term_losses
 from safeeraser.unlearn.reference import Base
 
@@ -58,8 +59,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     Several processes (`accelerate launch`) share the work of each step; the result is that of one.
     """
     config = run.config
-    terms = losses.terms(config.method, pd=config.pd, pd_weight=config.pd_weight, retain_weight=config.retain_weight)
-    examples = Examples(data, terms, config.seed, config.shuffle)
+    terms = config.terms
+    examples = Examples.of(data, config)
     steps = config.steps(len(examples.pairs))
     _check_processes(config)
     saved = checkpoints.last(run)
@@ -70,6 +71,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     encoder = Encoder.of(processor, config)
     if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
         encoder.even = 0.0  # processes that share the weights need equally many forward passes
+    if config.vicinal:
+        _see_nothing(unlearner.base, encoder, data, config)
     done = checkpoints.load_trainer(saved, unlearner.base, unlearner.trainer)
     run.repair(run.log, keep=done)
     looks.rewind(run, done)
@@ -228,6 +231,15 @@ def _unlearner(
             end_token=config.end_token,
         )
     return Unlearner(config, terms, accelerator, model, base, trainer, ask_base)
+
+
+def _see_nothing(base: PeftModel, encoder: Encoder, data: Data, config: RunConfig) -> None:
+    """Let the model be shown pictures of nothing, by what its tower makes of the training pictures."""
+    network: Any = base.get_base_model()
+    if any(isinstance(module, FSDPModule) for module in base.modules()):
+        raise TrainError("--vicinal: the model is split over processes by FSDP, which hides the tower; leave it out")
+    projector = getattr(network.model, families.of(config.model, network.config.model_type).projector)
+    Vicinity.of(network, projector, encoder, pictures(data)).attach(projector)
 
 
 def _decayed(base: PeftModel, config: RunConfig) -> list[Any]:
