@@ -74,6 +74,13 @@ class RunConfig(BaseModel):
     lora_alpha: int = Field(32, gt=0, description="scale of LoRA is alpha / rank")
     lora_dropout: float = Field(0.25, ge=0, lt=1, description="dropout before LoRA")
     train_projector: bool = Field(True, description="train the projector in full, through PEFT")
+    sine_projector: bool = Field(False, description="train the projector as W + sin(dW), as SineProject does")
+    saliency_mask: float | None = Field(
+        None,
+        gt=0,
+        description="train only where forgetting's squared gradient is at least so many times retaining's, as "
+        "MMUnlearner does (default: everywhere)",
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of training and generation")
     quantization: Literal["none", "4bit"] = Field("none", description="store the frozen base weights in 4 bits")
     device: Literal["auto", "cpu"] = Field("auto", description="'auto' takes a GPU when there is one")
@@ -154,6 +161,8 @@ class RunConfig(BaseModel):
     def _no_idle_weight(self) -> Self:
         if self.pd_weight is not None and not self.pd:
             raise ValueError("--pd-weight has no effect with --no-pd; leave one out")
+        if self.sine_projector and not self.train_projector:
+            raise ValueError("--sine-projector has no effect with --no-train-projector; leave one out")
         if self.retain_weight is not None and "retain" not in term_names(self.method):
             raise ValueError(f"--retain-weight has no effect on {self.method!r}, which has no retain term")
         return self

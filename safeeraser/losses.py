@@ -179,6 +179,7 @@ class Term:
     """One loss on some of SETS. Several sets form one concatenation: their tokens are averaged together in an example.
 
     needs: the optional fields of `View` to fill. layer: which hidden states, as a share of the language model's layers.
+    told: the base model is asked otherwise: about the picture under noise, and told that it has unlearned it.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Term:
     weight: float = 1.0
     needs: tuple[str, ...] = ()
     layer: float | None = None
+    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,12 @@ METHODS: dict[str, Method] = {
     "undial": Method(
         "Self-distillation with adjusted logits", (Term("forget", undial, ("forget",), needs=_BASE), _RETAIN)
     ),
+    # Chen et al. 2026 (arXiv 2606.00105). Its paper was read in its abstract alone: instruction, noise and the retain
+    # term are ours.
+    "vgid": Method(
+        "Visual-noise guided in-context distillation",
+        (Term("forget", kl, ("forget",), needs=_BASE, told=True), _RETAIN),
+    ),
     "rmu": Method(
         "Representation Misdirection",
         (Term("forget", misdirect, ("forget",), **_HIDDEN), Term("retain", stay, ("retain",), **_HIDDEN)),
@@ -252,6 +260,14 @@ def base_sets(terms: Sequence[Term]) -> tuple[str, ...]:
     """The sets of which some term needs what the base model makes of them."""
     asked = (term for term in terms if any(name.startswith("base_") for name in term.needs))
     return tuple(dict.fromkeys(name for term in asked for name in term.sets))
+
+
+def told_sets(terms: Sequence[Term]) -> tuple[str, ...]:
+    """The sets of which the base model is asked otherwise; no other term needs what it makes of them."""
+    told = {name for term in terms if term.told for name in term.sets}
+    plain = base_sets([term for term in terms if not term.told])
+    assert not told.intersection(plain), "the base model is asked about a set in one way"
+    return tuple(told)
 
 
 def layer(terms: Sequence[Term]) -> float | None:

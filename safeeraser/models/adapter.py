@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from safeeraser import files
 from safeeraser.config import RunConfig
-from safeeraser.models import attention, families, loading, tensors
+from safeeraser.models import attention, families, loading, sine, tensors
 from safeeraser.models.checks import ModelError
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
@@ -61,8 +61,11 @@ class Saved:
     tensors: dict[str, Tensor]
 
 
-def attach(network: PreTrainedModel, config: RunConfig) -> PeftModel:
-    """LoRA on the language model's linear layers and, if asked for, the whole projector; only these train, in fp32."""
+def attach(network: PreTrainedModel, config: RunConfig, *, training: bool = False) -> PeftModel:
+    """LoRA on the language model's linear layers and, if asked for, the whole projector; only these train, in fp32.
+
+    training: as it is until training ends, where the settings say that the projector is trained as something else.
+    """
     family = families.of(config.model, network.config.model_type)
     lora = LoraConfig(
         r=config.lora_rank,
@@ -77,6 +80,8 @@ def attach(network: PreTrainedModel, config: RunConfig) -> PeftModel:
     assert isinstance(adapted, PeftModel)
     # PEFT would write down where the model lay on this machine.
     adapted.peft_config["default"].base_model_name_or_path = config.model
+    if training and config.sine_projector:
+        sine.attach(adapted)
     for parameter in trainable(adapted):
         parameter.data = parameter.data.float()
     return adapted
@@ -179,17 +184,17 @@ def load_weights(model: PeftModel, folder: Path) -> None:
     set_weights(model, read(folder).tensors, origin=str(folder / WEIGHTS))
 
 
-def read_for(config: RunConfig, folder: Path) -> Saved:
-    """As `read`, and checked against a run's model, which is not loaded for it."""
+def read_for(config: RunConfig, folder: Path, *, training: bool = False) -> Saved:
+    """As `read`, and checked against a run's model, which is not loaded for it; training: as in `attach`."""
     saved = read(folder)
-    check_fit(saved.tensors, config, origin=str(folder / WEIGHTS))
+    check_fit(saved.tensors, config, origin=str(folder / WEIGHTS), training=training)
     return saved
 
 
-def check_fit(saved: Mapping[str, Tensor], config: RunConfig, *, origin: str) -> None:
+def check_fit(saved: Mapping[str, Tensor], config: RunConfig, *, origin: str, training: bool = False) -> None:
     """Raise ModelError unless the tensors fit a run's model, which stays unloaded; origin: as in `set_weights`."""
     with torch.device("meta"):
-        adapted = attach(loading.skeleton(config.model), config)
+        adapted = attach(loading.skeleton(config.model), config, training=training)
     _check_fit(get_peft_model_state_dict(adapted, save_embedding_layers=False), saved, origin)
 
 

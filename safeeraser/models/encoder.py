@@ -1,5 +1,6 @@
 """VQA -> tensors: the only place that knows prompts, labels and padding."""
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -13,7 +14,7 @@ from torch import Tensor
 from safeeraser.config import RunConfig
 from safeeraser.data import changed
 from safeeraser.data.records import VQA, Changed, DataError, Picture
-from safeeraser.losses import IGNORED, SETS, Term, base_sets
+from safeeraser.losses import IGNORED, SETS, Term, base_sets, told_sets
 from safeeraser.models import packing
 from safeeraser.models.attention import Packs, packs
 from safeeraser.models.checks import ModelError
@@ -77,6 +78,11 @@ class MicroBatch:
         return replace(self, batches=batches, base=base)
 
 
+# What a model is told that is to play one which has unlearned what it is asked about.
+UNLEARNED = (
+    "You have unlearned all that you knew about what this picture shows, and how to answer questions about it. "
+    "If you are asked about it, say that you cannot help. "
+)
 # Bytes that an encoder, and each process that reads ahead with one, keeps of pictures and of texts.
 PICTURES, TEXTS = 256_000_000, 64_000_000
 TOKEN = 36  # bytes of a token's number in a list
@@ -163,7 +169,12 @@ class Encoder:
     ) -> MicroBatch:
         """Examples, each a list of (set, VQA), -> the tensors of one backward pass for these terms."""
         pairs = [(number, name, vqa) for number, example in enumerate(examples) for name, vqa in example]
-        base_pairs = tuple(pair for pair in pairs if pair[1] in base_sets(terms))
+        told = told_sets(terms)
+        base_pairs = tuple(
+            (number, name, unlearned(vqa) if name in told else vqa)
+            for number, name, vqa in pairs
+            if name in base_sets(terms)
+        )
         base = self.training_batches(base_pairs, pack=pack)
         return MicroBatch(self.training_batches(pairs, pack=pack), base_pairs, base)
 
@@ -305,6 +316,12 @@ class _Row:
     examples: list[int]
     members: list[int]
     picture: Picture | None
+
+
+def unlearned(vqa: VQA) -> VQA:
+    """The same pair as it is put to a model that is to play one which has unlearned it: under noise, and told so."""
+    noised = vqa.picture and Changed(vqa.picture, "noised", zlib.crc32(vqa.record.encode()))
+    return replace(vqa, question=f"{UNLEARNED}{vqa.question}", changed=noised)
 
 
 def _length(row: _Row) -> int:

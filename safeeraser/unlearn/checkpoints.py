@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from safeeraser import files
-from safeeraser.models import adapter, tensors
+from safeeraser.models import adapter, sine, tensors
 from safeeraser.models.checks import ModelError
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run
@@ -67,7 +67,8 @@ def save(run: Run, step: int, base: PeftModel, trainer: Trainer) -> None:
 
 
 def finish(run: Run, base: PeftModel) -> None:
-    """Write the run's adapter; its checkpoints have served."""
+    """Write the run's adapter; its checkpoints have served, and so has what was trained in place of the weights."""
+    sine.bake(base)
     weights = adapter.weights(base)
     if processes.is_main():
         files.write_folder(run.adapter, lambda folder: adapter.save(base, folder, weights))
@@ -86,7 +87,7 @@ def last(run: Run) -> Path | None:
     """
     for folder in reversed(every(run)):
         try:
-            adapter.read_for(run.config, folder)
+            adapter.read_for(run.config, folder, training=True)
             _trainer_state(folder)
         except ModelError as error:
             if processes.is_main():

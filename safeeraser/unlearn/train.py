@@ -207,7 +207,7 @@ def _unlearner(
         kwargs_handlers=[distributed],
     )
     set_seed(config.seed)
-    base = adapter.attach(network, config)
+    base = adapter.attach(network, config, training=True)
     # Both before anything spreads the weights over processes.
     checkpoints.load_adapter(saved, base)
     if config.feature_cache:
@@ -249,7 +249,7 @@ def _decayed(base: PeftModel, config: RunConfig) -> list[Any]:
     groups: dict[bool, list[torch.nn.Parameter]] = {False: [], True: []}
     for name, parameter in base.named_parameters():
         if parameter.requires_grad:
-            groups[name.endswith("bias")].append(parameter)
+            groups["bias" in name.rsplit(".", 3)].append(parameter)
     return [{"params": groups[False]}, {"params": groups[True], "weight_decay": 0.0}]
 
 

@@ -142,7 +142,8 @@ def test_ascent_raises_the_forget_loss_and_preference_lowers_its_own(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "lr"), [*((method, 0.05) for method in ("dpo", "simnpo", "wga", "satimp", "undial")), ("rmu", 0.005)]
+    ("method", "lr"),
+    [*((method, 0.05) for method in ("dpo", "simnpo", "wga", "satimp", "undial", "vgid")), ("rmu", 0.005)],
 )
 @pytest.mark.parametrize("pd", [False, True])
 def test_what_a_method_minimizes_falls(
@@ -277,6 +278,9 @@ def _kill_after(run: Run, *, step: int) -> None:
         {"decay_biases": False, "end_token": False, "system_prompt": "Be brief."},
         {"method": "dpo"},
         {"method": "rmu", "pd": False},
+        {"method": "vgid"},
+        {"vicinal": 1.0, "variations": 2},
+        {"sine_projector": True},
     ],
 )
 def test_ctrl_c_leaves_a_run_that_goes_on(
