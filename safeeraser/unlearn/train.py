@@ -38,7 +38,7 @@ from safeeraser.models.vicinity import Vicinity
 from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run
 from safeeraser.runs.progress import Reporter
-from safeeraser.unlearn import checkpoints, looks, reference
+from safeeraser.unlearn import checkpoints, looks, reference, saliency
 from safeeraser.unlearn.checkpoints import Trainer
 from safeeraser.unlearn.examples import Examples, pictures
 from safeeraser.unlearn.forward import term_losses
@@ -67,9 +67,10 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     processes.state(cpu=config.device == "cpu")  # first: 4-bit weights are made on this process's device
     how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
     network, processor = loading.load(config.model, **how)
-    unlearner = _unlearner(network, run, terms, steps, saved)
     encoder = Encoder.of(processor, config)
+    unlearner = _unlearner(network, run, data, encoder, steps, saved)
     if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
+        _check_split(config)
         encoder.even = 0.0  # processes that share the weights need equally many forward passes
     if config.vicinal:
         _see_nothing(unlearner.base, encoder, data, config)
@@ -123,6 +124,7 @@ class Unlearner:
     base: PeftModel
     trainer: Trainer
     ask_base: Base
+    masks: list[Tensor] | None
 
     def step(self, number: int, batches: Iterator[MicroBatch], stop: list[int]) -> tuple[dict[str, Any], bool]:
         """One optimizer step; returns its log row: each term's loss (unweighted, in nats) and what it took.
@@ -141,11 +143,13 @@ class Unlearner:
                 sums += self._backward(micro)
         sums[-1] = len(stop)
         parts, told = self._gather(number, sums)
-        for parameter in adapter.trainable(self.base):
+        trained = adapter.trainable(self.base)
+        for parameter in trained:
             # Layers that no term looks at: the optimizer keeps a state for them too, which a checkpoint must have.
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         norm = self._clip(number)
-        self.trainer.optimizer.step()
+        with _only(trained, self.masks):
+            self.trainer.optimizer.step()
         self.trainer.optimizer.zero_grad()
         if not self.accelerator.optimizer_step_was_skipped:
             self.trainer.schedule.step()
@@ -189,10 +193,11 @@ class Unlearner:
 
 
 def _unlearner(
-    network: PreTrainedModel, run: Run, terms: tuple[Term, ...], steps: int, saved: Path | None
+    network: PreTrainedModel, run: Run, data: Data, encoder: Encoder, steps: int, saved: Path | None
 ) -> Unlearner:
     """The model with its adapter, fresh or from a checkpoint, and what trains it, on the device."""
     config = run.config
+    terms = config.terms
     state = processes.state(cpu=config.device == "cpu")
     distributed = DistributedDataParallelKwargs(
         # No buffer changes; without this, processes would wait for each other in each forward pass and need as many.
@@ -208,6 +213,8 @@ def _unlearner(
     )
     set_seed(config.seed)
     base = adapter.attach(network, config, training=True)
+    with accelerator.autocast():
+        masks = _masks(base.to(state.device), data, encoder, config) if config.saliency_mask else None
     # Both before anything spreads the weights over processes.
     checkpoints.load_adapter(saved, base)
     if config.feature_cache:
@@ -230,14 +237,35 @@ def _unlearner(
             system_prompt=config.system_prompt,
             end_token=config.end_token,
         )
-    return Unlearner(config, terms, accelerator, model, base, trainer, ask_base)
+    return Unlearner(config, terms, accelerator, model, base, trainer, ask_base, masks)
+
+
+def _masks(base: PeftModel, data: Data, encoder: Encoder, config: RunConfig) -> list[Tensor]:
+    """What of the fresh adapter may move; the same in all processes, and again when a run goes on."""
+    terms = tuple(Term(name, losses.nll, (name,)) for name in saliency.SETS)
+    examples = Examples(data, terms, config.seed, config.shuffle)
+    batches = MicroBatches(examples, encoder, config, terms)
+    count = min(saliency.MOST, math.ceil(len(examples.pairs) / config.batch_size))
+    assert config.saliency_mask is not None
+    return saliency.masks(base, (batches[number] for number in range(count)), config.saliency_mask)
+
+
+@contextmanager
+def _only(parameters: list[torch.nn.Parameter], masks: list[Tensor] | None) -> Iterator[None]:
+    """What a mask leaves out stays as it was, whatever is done here; None leaves nothing out."""
+    if masks is None:
+        yield
+        return
+    before = [parameter.detach().clone() for parameter in parameters]
+    yield
+    with torch.no_grad():
+        for parameter, mask, old in zip(parameters, masks, before, strict=True):
+            parameter.copy_(torch.where(mask, parameter, old))
 
 
 def _see_nothing(base: PeftModel, encoder: Encoder, data: Data, config: RunConfig) -> None:
     """Let the model be shown pictures of nothing, by what its tower makes of the training pictures."""
     network: Any = base.get_base_model()
-    if any(isinstance(module, FSDPModule) for module in base.modules()):
-        raise TrainError("--vicinal: the model is split over processes by FSDP, which hides the tower; leave it out")
     projector = getattr(network.model, families.of(config.model, network.config.model_type).projector)
     Vicinity.of(network, projector, encoder, pictures(data)).attach(projector)
 
@@ -261,6 +289,17 @@ def _check_processes(config: RunConfig) -> None:
             f"multiple of {processes.count()}, and lower --batch-size (now {config.batch_size}) so that their product "
             "stays."
         )
+
+
+def _check_split(config: RunConfig) -> None:
+    """What looks at whole tensors cannot go with FSDP, which splits them over processes."""
+    for flag, given in (
+        ("--vicinal", config.vicinal),
+        ("--saliency-mask", config.saliency_mask),
+        ("--sine-projector", config.sine_projector),
+    ):
+        if given:
+            raise TrainError(f"{flag}: the model is split over processes by FSDP; leave the flag out")
 
 
 class MicroBatches(torch.utils.data.Dataset[MicroBatch]):

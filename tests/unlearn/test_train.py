@@ -280,7 +280,7 @@ def _kill_after(run: Run, *, step: int) -> None:
         {"method": "rmu", "pd": False},
         {"method": "vgid"},
         {"vicinal": 1.0, "variations": 2},
-        {"sine_projector": True},
+        {"sine_projector": True, "saliency_mask": 1.0},
     ],
 )
 def test_ctrl_c_leaves_a_run_that_goes_on(
