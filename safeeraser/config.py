@@ -188,6 +188,11 @@ class RunConfig(BaseModel):
         return self.method in METHODS
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What the method is combined with, besides Prompt Decouple: the names in PARTS of those that are on."""
+        return tuple(name for name, fields in PARTS.items() if getattr(self, next(iter(fields))) not in _OFF)
+
+    @property
     def trackers(self) -> tuple[str, ...]:
         """The trackers that training is shown in."""
         return tuple(self.track.split(",")) if self.track else ()
@@ -222,7 +227,8 @@ class RunConfig(BaseModel):
 
     def other_flags(self) -> str:
         """The flags of all that decides the result and that a score row has no column for; empty for the defaults."""
-        return shlex.join(self.flags(leave_out={*IN_COLUMNS, *_WITHOUT_EFFECT}))
+        named = {field for part in self.parts for field, usual in PARTS[part].items() if getattr(self, field) == usual}
+        return shlex.join(self.flags(leave_out={*IN_COLUMNS, *_WITHOUT_EFFECT, *named}))
 
     def differences(self, other: "RunConfig") -> dict[str, tuple[Any, Any]]:
         """The settings that decide a result and differ, with the value here and there."""
@@ -255,9 +261,18 @@ class RunConfig(BaseModel):
         last = self.model.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
         plain = "".join(filter(str.isprintable, last)).lstrip(".-").encode()[:LONGEST_MODEL]
         model = plain.decode(errors="ignore") or "model"
-        parts = [model, self.method, *(["pd"] if self.pd and self.trains else []), f"s{self.seed}", self.hash()]
-        return "-".join(parts)
+        pd = ["pd"] if self.pd and self.trains else []
+        return "-".join([model, self.method, *pd, *self.parts, f"s{self.seed}", self.hash()])
 
+
+# What any method can be combined with: a part's name -> its settings as they usually are together. The first says
+# whether the part is there. A score row names the part in a column of its own, and of its settings the unusual ones.
+PARTS: dict[str, dict[str, Any]] = {
+    "vicinal": {"vicinal": 1.0, "vicinal_share": 0.5, "variations": 8},
+    "sine": {"sine_projector": True},
+    "mask": {"saliency_mask": 1.0},
+}
+_OFF = (None, False, "none")
 
 # The settings that watch a run or make it faster, and leave its result alone.
 _WITHOUT_EFFECT = {"look_every", "look_records", "track", "workers", "feature_cache", "base_cache"}

@@ -243,17 +243,29 @@ METHODS: dict[str, Method] = {
 }
 
 
+def with_parts(method: str, parts: Sequence[str]) -> str:
+    """A method with the parts that it is combined with (`RunConfig.parts`), in one word: `po+vicinal`."""
+    return "+".join([method, *parts])
+
+
 def method_name(method: str) -> str:
-    """A method's name as people write it."""
+    """A method's name as people write it; it may be one `with_parts`."""
+    method, *parts = method.split("+")
     if method in METHODS:
-        return METHODS[method].short or method.upper()
+        return with_parts(METHODS[method].short or method.upper(), parts)
     return method.replace("_", " ").replace("-", " ")
+
+
+def variant(method: str, *, pd: bool, parts: Sequence[str] = ()) -> str:
+    """Method, Prompt Decouple and parts as people write them: `PO`, `PO+PD`, `PO+PD+vicinal`."""
+    return with_parts(method_name(method), [*(["PD"] if pd else []), *parts])
 
 
 def place(method: str) -> tuple[int, str]:
     """Where a method stands in tables and charts: the base model, controls, the rows of METHODS, others by name."""
     known = [*UNTRAINED, *METHODS]
-    return (known.index(method) if method in known else len(known)), method
+    plain = method.split("+")[0]
+    return (known.index(plain) if plain in known else len(known)), method
 
 
 def base_sets(terms: Sequence[Term]) -> tuple[str, ...]:

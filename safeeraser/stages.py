@@ -204,6 +204,7 @@ def identity(run: Run) -> Identity:
         "data_hash": run.facts["data_hash"],
         "method": config.method,
         "pd": pd_weight(config),
+        "parts": list(config.parts),
         "seed": config.seed,
     }
 

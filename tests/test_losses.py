@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from safeeraser import losses
-from safeeraser.config import ConfigError, RunConfig
+from safeeraser.config import PARTS, ConfigError, RunConfig
 from safeeraser.losses import METHODS, View
 
 
@@ -190,3 +190,19 @@ def test_preference_optimization_averages_refusal_and_retain_together():
 def test_an_unknown_method_is_named_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"--method: unknown method 'gdd'; known: ga, gd, kl, npo, po, .*rmu, base"):
         RunConfig.create(method="gdd")
+
+
+def test_a_run_is_named_by_its_method_and_what_it_is_combined_with():
+    config = RunConfig.create(vicinal=1.0, sine_projector=True)
+    assert config.parts == ("vicinal", "sine")
+    assert config.run_name().startswith("demo-po-pd-vicinal-sine-s0-")
+    assert losses.variant("simnpo", pd=True, parts=config.parts) == "SimNPO+PD+vicinal+sine"
+    assert losses.method_name("po+vicinal") == "PO+vicinal"
+    assert losses.place("po+vicinal")[0] == losses.place("po")[0] < losses.place("dpo+sine")[0]
+
+
+def test_a_part_as_usual_stands_in_no_settings_and_what_is_unusual_in_it_does():
+    usual = {"vicinal": 1.0} | {name: value for name, value in PARTS["vicinal"].items() if name != "vicinal"}
+    assert RunConfig.create(**usual).other_flags() == ""
+    assert RunConfig.create(**usual | {"vicinal": 2.0}).other_flags() == "--vicinal 2.0"
+    assert RunConfig.create(saliency_mask=1.0, epochs=5).other_flags() == "--epochs 5.0"

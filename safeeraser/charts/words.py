@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
+from safeeraser import losses
 from safeeraser.charts.chart import shown
-from safeeraser.losses import BASE, CONTROLS, UNTRAINED, method_name, place
+from safeeraser.losses import BASE, CONTROLS, UNTRAINED, place
 from safeeraser.score.intervals import too_few
 from safeeraser.score.metrics import METRICS
 from safeeraser.score.tables import CONTEXT, context, differing
@@ -65,8 +66,8 @@ def score_of(row: Row, metric: str, *, clean: bool = False) -> Score:
 
 
 def variant(row: Row) -> str:
-    """Method and Prompt Decouple: `PO`, `PO+PD`."""
-    return method_name(row["method"]) + ("+PD" if row["pd"] else "")
+    """What the run is, as `losses.variant` has it."""
+    return losses.variant(row["method"], pd=bool(row["pd"]), parts=row.get("parts", ()))
 
 
 def kind_of(row: Row) -> str:
@@ -87,7 +88,11 @@ def apart(row: Row, varying: Iterable[str]) -> list[str]:
 def ordered(rows: Iterable[Row]) -> list[Row]:
     """Rows of the same context together, methods in the order of METHODS, each without and then with PD."""
 
-    return sorted(rows, key=lambda row: (context(row), place(row["method"]), row["pd"], row["seed"], row["run"]))
+    def key(row: Row) -> tuple[Any, ...]:
+        made = place(row["method"]), row["pd"], row.get("parts", [])
+        return context(row), *made, row["seed"], row["run"]
+
+    return sorted(rows, key=key)
 
 
 def labels(rows: Sequence[Row]) -> list[str]:

@@ -127,7 +127,10 @@ class Flag(TypedDict):
 
 
 class Identity(TypedDict):
-    """What a run is, in every row about it. pd: the weight of the Prompt Decouple loss."""
+    """What a run is, in every row about it.
+
+    pd: the weight of the Prompt Decouple loss. parts: what else the method is combined with; an older row has none.
+    """
 
     __pydantic_config__ = _OPEN  # pyright: ignore[reportGeneralTypeIssues]
     run: str
@@ -136,6 +139,7 @@ class Identity(TypedDict):
     data_hash: str
     method: str
     pd: float
+    parts: NotRequired[list[str]]
     seed: int
 
 

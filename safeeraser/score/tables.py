@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from safeeraser.data.rows import Score, ScoreRow
-from safeeraser.losses import UNTRAINED, place
+from safeeraser.losses import UNTRAINED, place, with_parts
 from safeeraser.score import escapes
 from safeeraser.score.metrics import METRICS, PAPER, REFUSALS, SARR_SPLIT, SCORES, columns
 
@@ -75,10 +75,14 @@ def differing(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def summarise(rows: Iterable[ScoreRow]) -> list[Summary]:
-    """Score rows, one per method and PD weight, in the order of METHODS; rows of another context are never averaged."""
+    """Score rows, one per method (with its parts) and PD weight, in the order of METHODS.
+
+    Rows of another context are never averaged.
+    """
     groups: dict[tuple, list[ScoreRow]] = {}
     for row in rows:
-        groups.setdefault((context(row), row["method"], row["pd"]), []).append(row)
+        method = with_parts(row["method"], row.get("parts", ()))
+        groups.setdefault((context(row), method, row["pd"]), []).append(row)
     return [
         Summary(of, method, pd, len(runs), _cells([row["metrics"] for row in runs]), flags_of(runs))
         for (of, method, pd), runs in sorted(groups.items(), key=lambda group: _order(*group[0]))

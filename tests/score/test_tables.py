@@ -60,6 +60,14 @@ def test_rows_stand_in_the_order_of_methods_then_the_rest():
     assert found == order
 
 
+def test_what_a_method_is_combined_with_makes_another_row_beside_it():
+    rows = [score_row(pd=1, sarr=0.3), score_row(pd=1, sarr=0.1) | {"parts": ["vicinal"]}, score_row(pd=1, sarr=0.5)]
+    assert [(row["Method"], row["PD"], row["Runs"], row["SARR"][:4]) for row in markdown_rows(rows)] == [
+        ("po", "1", "2", "40.0"),
+        ("po+vicinal", "1", "1", "10.0"),
+    ]
+
+
 def test_what_is_unknown_is_a_dash_and_never_a_zero():
     rows = [score_row("base", sarr=None, rouge_l=0.0), score_row("po", pd=0.5, sarr=0.25)]
     base, po = markdown_rows(rows)

@@ -21,7 +21,7 @@ from safeeraser.data.source import Source
 from safeeraser.demo import dataset
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import count_lines, stamp
-from safeeraser.losses import BASE, method_name
+from safeeraser.losses import BASE, variant
 from safeeraser.losses import place as method_place
 from safeeraser.runs.contents import DamagedError
 from safeeraser.runs.folder import Run, every
@@ -297,4 +297,5 @@ def _label(run: Run) -> str:
     state = " · dry run" if run.is_dry else "" if finished(run) else " · unfinished"
     if not config.trains:
         return f"{'Base model' if config.method == BASE else config.method}{imported}{state}"
-    return f"{method_name(config.method)}{' + PD' if config.pd else ''} · seed {config.seed}{imported}{state}"
+    made = variant(config.method, pd=config.pd, parts=config.parts).replace("+", " + ")
+    return f"{made} · seed {config.seed}{imported}{state}"
