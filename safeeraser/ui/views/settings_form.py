@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
-from safeeraser.config import BASE, PRESETS, ConfigError, RunConfig
+from safeeraser.config import BASE, PARTS, PRESETS, ConfigError, RunConfig
 from safeeraser.judge import grading
 from safeeraser.losses import CONTROLS, METHODS, UNTRAINED
 from safeeraser.runs import jobs
@@ -23,6 +23,7 @@ from safeeraser.ui.frame.text import escape_markdown
 # A setting that no group names is in the group without names.
 GROUPS: dict[str, tuple[str, ...]] = {
     "What": ("model", "data", "method", "pd", "pd_weight", "retain_weight", "seed"),
+    "Combined with": tuple(field for fields in PARTS.values() for field in fields),
     "Training": (),
     "LoRA": ("lora_rank", "lora_alpha", "lora_dropout", "train_projector"),
     "Answering": (
