@@ -88,7 +88,8 @@ match section:
         plots.draw(chart, key="slices", choose=choose, prompt="Open the unanswered questions of")
         st.caption(
             f"B, and its twin without or with PD, on {view.split}; of many wordings the {slices.MOST} asked most. "
-            f"Runs: {cases.names_of_runs(compared)}. {scoring.stands_on(rows, 'sarr')}"
+            f"Runs: {cases.names_of_runs(compared)}. Intervals here are of few things each: read them as rough. "
+            f"{scoring.stands_on([row for row in rows if row['run'] in {run.name for run in compared}], 'sarr')}"
         )
     case "Inside SARR":
         scoring.warn_of_unlike(rows, metrics.columns(metrics.SARR_SPLIT, rows).values())

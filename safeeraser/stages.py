@@ -352,7 +352,8 @@ def check_data(config: RunConfig, source: Source) -> None:
 def _working(run: Run, stage: Stage, *, after: Status = "ready") -> Iterator[None]:
     """Hold the run while a stage works on it, and leave a truthful state behind, also when it fails.
 
-    after: the state of a stage that ended well; a run that was done stays done.
+    after: the state of a stage that ended well. A run that was done stays done, also when a further judge fails: its
+    answers, and the scores that it has, are still whole.
     """
     with run.lock():
         was_done = run.done
@@ -360,6 +361,9 @@ def _working(run: Run, stage: Stage, *, after: Status = "ready") -> Iterator[Non
         try:
             yield
         except BaseException as error:
+            if was_done and stage in ("judge", "score"):
+                run.set_state("done", stage=stage)
+                raise
             stopped = isinstance(error, KeyboardInterrupt)
             message = str(error) or type(error).__name__
             reached = {key: value for key, value in (run.state or {}).items() if key in ("step", "steps")}

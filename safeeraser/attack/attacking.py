@@ -74,7 +74,7 @@ def attack(
     if processes.count() > 1:
         raise RunError("safeeraser attack runs in one process: start it without a launcher")
     if run.config.method in ANSWERING:
-        raise RunError(f"{run.name} is a control, which has no model of its own: there is nothing to attack")
+        raise RunError(f"{run.name} is a control without a model: attack a run that trained, or its base run")
     if run.answers_imported:
         raise RunError(f"{run.name} has imported answers and no model; import its adapter: `safeeraser adapter import`")
     if run.config.trains and not run.adapter.exists():

@@ -41,7 +41,7 @@ def title(metric: str, *, clean: bool = False) -> str:
 def percent(score: Score, part: str = "value") -> float | None:
     """One number of a score in percent; None when it is unknown."""
     number = score.get(part)
-    return None if number is None else round(100 * number, 2)
+    return None if number is None else 100 * number
 
 
 def written(number: float | None) -> str:

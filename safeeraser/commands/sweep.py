@@ -4,10 +4,13 @@ import argparse
 from itertools import product
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from safeeraser import stages
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import err, say, show_scores
 from safeeraser.config import ConfigError, RunConfig
+from safeeraser.data.rows import ScoreRow
 from safeeraser.errors import SafeEraserError
 from safeeraser.runs import jobs, slurm
 
@@ -29,6 +32,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("text", "markdown", "csv"), help="of the table (default: by --output, else text)"
     )
     parser.add_argument("--output", type=Path, help="write the table to this .md or .csv file")
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE", help="run nothing: the table of the score rows in this JSON file"
+    )
     _add_places(parser)
     flags.add_settings(parser, preset_flag="--settings", leave_out=("method", "pd", "seed"))
 
@@ -63,6 +69,9 @@ def _setting(text: str) -> tuple[str, str]:
 
 def do(options: argparse.Namespace) -> int:
     form, resources = _format(options), _resources(options)
+    if options.rows:
+        show_scores(_rows(options.rows), form, options.output)
+        return 0
     variants = [{"method": method, "pd": pd} for method in SWEEPS[options.sweep] for pd in (False, True)]
     configs = [flags.config(options, **variant, seed=seed) for seed, variant in product(options.seeds, variants)]
     source, rows, failed = running.source(options), {}, 0
@@ -82,6 +91,19 @@ def do(options: argparse.Namespace) -> int:
                 failed = 1
     show_scores(list(rows.values()), form, options.output)
     return failed
+
+
+def _rows(file: Path) -> list[ScoreRow]:
+    """The score rows of a file, as `safeeraser score RUN... --json` prints them."""
+    try:
+        return TypeAdapter(list[ScoreRow]).validate_json(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"--rows {file}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        place = "".join(f"{part}: " for part in wrong["loc"])
+        said = f"no score rows as `safeeraser score --json` prints them: {place}{wrong['msg']}"
+        raise ConfigError(f"--rows {file}: {said}") from None
 
 
 def _hand_over(configs: list[RunConfig], resources: slurm.Resources | None) -> None:

@@ -124,6 +124,8 @@ def load(guard: Guard, source: str, *, pictures: bool) -> GuardModel:
 
     Raises JudgeError for what is missing, gated, or another model.
     """
+    if source.startswith((".", "/", "~")) and not Path(source).expanduser().is_dir():
+        raise JudgeError(f"guard:{guard.name}={source}: there is no such folder")
     with _explained(guard, source):
         network, processor = _load(guard, source, pictures=pictures)
     if guard.text is None and not getattr(processor, "chat_template", None):

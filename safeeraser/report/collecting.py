@@ -63,8 +63,8 @@ class Group:
 
     @property
     def command(self) -> str:
-        """What prints the scores of these runs again."""
-        return join(["safeeraser", "score", *map(word, self.runs.values()), "--judge", self.judge])
+        """What prints every score of these runs again, with its interval and by category."""
+        return join(["safeeraser", "score", *map(word, self.runs.values()), "--judge", self.judge, "--json"])
 
     @cached_property
     def tests(self) -> dict[str, list[dict[str, Any]]]:

@@ -43,8 +43,11 @@ code {font: 13px/1.4 "Liberation Mono", Consolas, Menlo, monospace; background: 
 .wide:focus-visible {outline: 2px solid #0072B2;}
 table {font-size: 13.5px; margin: 0 0 8px;}
 th, td {border-color: var(--line); padding: 5px 8px;}
-td.number, th.number, .wide th, .wide td:first-child {white-space: nowrap;}
-.wide small {font-size: 12px;}
+td.number, .wide td:first-child {white-space: nowrap;}
+.wide table {font-size: 12.5px;}
+.wide th, .wide td {padding: 4px 5px;}
+.wide th {white-space: normal; vertical-align: bottom;}
+.wide small {font-size: 11.5px;}
 .figures {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr)); gap: 24px;}
 figure {margin: 0;}
 figure img {display: block; width: 100%; height: auto;}

@@ -201,8 +201,11 @@ class Run:
         for folder in (Path(name), root() / name, EXAMPLES / name):
             if os.path.exists(folder / "config.json"):  # unlike Path.exists, false for a name that is too long
                 return cls(folder)
-        known = sorted({run.name for run in every()})
-        raise RunError(f"no run {name[:200]!r}; known: {', '.join(known) or 'none'} (in {root()})")
+        own = sorted(run.name for run in every() if not run.ships)
+        examples = sorted(run.name for run in every() if run.ships)
+        raise RunError(
+            f"no run {name[:200]!r}; in {root()}: {', '.join(own) or 'none'}; examples: {', '.join(examples) or 'none'}"
+        )
 
     @property
     def ships(self) -> bool:

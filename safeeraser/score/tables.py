@@ -5,6 +5,7 @@ Not covered: computing a score (`metrics.py`).
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -97,8 +98,10 @@ def titles(rows: Iterable[Mapping[str, Any]], of: Sequence[str] = TITLES) -> lis
 
 
 def flags_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The names of all flags that the rows have, each once."""
-    return tuple(dict.fromkeys(flag["name"] for row in rows for flag in row.get("flags", ())))
+    """The names of all flags that the rows have, each once; of several rows, how many have it if not all do."""
+    rows = list(rows)
+    times = Counter(name for row in rows for name in dict.fromkeys(flag["name"] for flag in row.get("flags", ())))
+    return tuple(name if count == len(rows) else f"{name} ({count} of {len(rows)})" for name, count in times.items())
 
 
 def _order(context: tuple[str, ...], method: str, pd: float) -> tuple:

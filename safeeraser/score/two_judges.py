@@ -12,7 +12,7 @@ from safeeraser.data.records import VQA
 from safeeraser.data.rows import VerdictRow
 from safeeraser.judge.contract import CHECKS
 from safeeraser.judge.grading import join
-from safeeraser.runs.folder import Run, RunError
+from safeeraser.runs.folder import Run, RunError, root
 from safeeraser.score.agreement import Agreement, agreement
 from safeeraser.score.outcomes import judges_of
 from safeeraser.score.units import Units
@@ -38,11 +38,12 @@ def both(run: Run, a: str, b: str) -> pd.DataFrame:
     """
     if a == b:
         raise RunError(f"{a!r} and {b!r} are one judge: name two that graded {run.name}")
+    first = f"copy its folder to {root()}, as an example stays as it is, and " if run.ships else ""
     for judge in (a, b):
         if judge not in judges_of(run):
             raise RunError(
-                f"{run.name} has no verdicts by {judge!r}; run `safeeraser judge {run.name} --judge {judge}`, or name "
-                f"one of those that graded it: {', '.join(judges_of(run)) or 'none'}"
+                f"{run.name} has no verdicts by {judge!r}; {first}run `safeeraser judge {run.name} --judge {judge}`, "
+                f"or name one of those that graded it: {', '.join(judges_of(run)) or 'none'}"
             )
     said: dict[str, dict[tuple[str, int, str], VerdictRow]] = {a: {}, b: {}}
     for row in run.rows(run.verdicts):

@@ -20,6 +20,7 @@ from PIL import Image
 from warm import Started
 
 from safeeraser import cli
+from safeeraser.assets import ASSETS
 from safeeraser.commands.flags import config as config_of
 from safeeraser.commands.sweep import SWEEPS
 from safeeraser.config import RunConfig
@@ -146,13 +147,24 @@ def test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd(
     assert "| base |" in output.read_text()
 
 
+def test_the_table_of_kept_rows_is_printed_and_nothing_runs(runs_folder: Path, tmp_path: Path, capsys):
+    assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "csv"]) == 0
+    assert [row["runs"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == ["1", *["3"] * 8]
+    assert not runs_folder.exists()
+    (tmp_path / "rows.json").write_text('[{"run": 7}]')
+    assert cli.main(["sweep", "--rows", str(tmp_path / "rows.json")]) == 1
+    assert "rows.json: no score rows" in capsys.readouterr().err
+    assert cli.main(["sweep", "--rows", str(tmp_path / "gone.json")]) == 1
+    assert "gone.json: cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["run", "--method", "gdd"], "--method: unknown method 'gdd'; known: ga, gd, kl, npo, po, base"),
+        (["run", "--method", "gdd"], "--method: unknown method 'gdd'; known: ga, gd, kl, npo, po, dpo, "),
         (["run", "--lr", "-1"], "--lr: Input should be greater than 0, got -1.0"),
         (["run", "--data", "no/such/folder"], "no/such/folder"),
-        (["score", "nothing"], "no run 'nothing'; known:"),
+        (["score", "nothing"], "no run 'nothing'; in "),
     ],
 )
 def test_a_wrong_value_is_named_and_the_status_says_so(runs_folder: Path, command: list[str], message: str, capsys):

@@ -1,6 +1,7 @@
 """Runs graded before SARR was split: they stay as they are, and what is new can be added."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from safeeraser import stages
 from safeeraser.config import RunConfig
 from safeeraser.data.source import Source
 from safeeraser.generate.questions import questions
-from safeeraser.judge.contract import CHECKS, LATER, later, like
+from safeeraser.judge.contract import CHECKS, LATER, Asked, JudgeError, Verdict, later, like
 from safeeraser.runs.folder import Run
 
 
@@ -44,6 +45,21 @@ def test_a_run_graded_before_is_finished_and_scores_as_it_did(run: Run, source: 
     assert sum(parts) == pytest.approx(scores["sarr"]["value"])
     assert scores["sarr_off_topic"]["value"] > 0
     assert (scores["sarr_stall"]["value"], scores["sarr_cannot_see"]["value"]) == (None, None)
+
+
+def test_a_finished_run_stays_finished_when_a_further_judge_fails(run: Run, source: Source):
+    stages.finish(run, stages.score(run, source, "demo"))
+
+    class Failing:
+        name, known_cases, checks = "ill", (), frozenset(["refusal"])  # a self-test that cannot pass
+
+        def ask_all(self, asked: Iterable[Asked]) -> Iterator[Verdict]:
+            raise AssertionError("not asked")
+
+    with pytest.raises(JudgeError, match="ill"):
+        stages.judge(run, source, Failing())
+    assert run.done
+    assert stages.unfinished(run, source) is None
 
 
 def test_judging_it_again_adds_what_is_new_and_changes_no_share(run: Run, source: Source):

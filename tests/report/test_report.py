@@ -124,7 +124,7 @@ def test_the_page_asks_nobody_and_shows_dark_letters_on_light_and_light_on_dark(
 def test_the_page_says_how_its_numbers_are_made_again(groups: list[Group]):
     text = page.as_html(groups, CHOICES)
     run = Run.find(PO_PD)
-    assert f"<code>safeeraser score {BASE} {PO} {PO_PD} --judge demo</code>" in text
+    assert f"<code>safeeraser score {BASE} {PO} {PO_PD} --judge demo --json</code>" in text
     assert "safeeraser run --no-pd" in text
     assert run.facts["data_hash"] in text
     assert hashlib.sha256((EXAMPLES / PO_PD / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest() in text

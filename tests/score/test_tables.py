@@ -68,6 +68,12 @@ def test_what_a_method_is_combined_with_makes_another_row_beside_it():
     ]
 
 
+def test_a_flag_that_not_all_runs_have_says_how_many_do():
+    broken = {"flags": [{"name": "broken", "why": ""}, {"name": "did nothing", "why": ""}]}
+    rows = [score_row(sarr=0.3) | broken, score_row(seed=1, sarr=0.1) | {"flags": broken["flags"][:1]}]
+    assert markdown_rows(rows)[0]["Flags"] == "broken, did nothing (1 of 2)"
+
+
 def test_what_is_unknown_is_a_dash_and_never_a_zero():
     rows = [score_row("base", sarr=None, rouge_l=0.0), score_row("po", pd=0.5, sarr=0.25)]
     base, po = markdown_rows(rows)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -54,7 +55,12 @@ def _twin(chart: Chart, key: str, choose: Callable[[str], None], prompt: str) ->
 
 def _downloads(chart: Chart, key: str) -> None:
     with st.popover("Numbers and downloads", icon=":material/download:"):
-        st.dataframe(chart.table, hide_index=True, alt=f"The numbers of the chart. {chart.alt}")
+        shown: Any = {
+            name: st.column_config.NumberColumn(format="%.1f")
+            for name in chart.table.select_dtypes("float")
+            if "%" in str(name)
+        }
+        st.dataframe(chart.table, hide_index=True, column_config=shown, alt=f"The numbers of the chart. {chart.alt}")
         st.download_button("CSV", csv(chart.table), f"{key}.csv", "text/csv", key=f"csv-{key}", on_click="ignore")
         for form, mime in FORMS.items():
             st.download_button(

@@ -12,7 +12,7 @@ from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import item
-from safeeraser.ui.views import audit_results, auditing
+from safeeraser.ui.views import audit_results, auditing, scoring
 from safeeraser.ui.views.auditing import Sample
 
 ALL = "All disputes"
@@ -24,8 +24,8 @@ def draw(view: View, sample: Sample) -> None:
     """The agreement of the header's judge with another one that graded the run, and their disputes."""
     others = [judge for judge in reading.judges(sample.run) if judge != view.judge]
     if not others:
-        command = as_code(f"safeeraser judge {sample.run.name} --judge rules")
-        st.info(f"Only {as_code(str(view.judge))} has graded this run. A second judge grades beside it: {command}.")
+        how = scoring.how_to_grade(sample.run, "rules")
+        st.info(f"Only {as_code(str(view.judge))} has graded this run. For a second one beside it: {how}.")
         return
     other = state.select("Second judge", others, "other", resets=("page",), width=400)
     stamps = [stamp(path) for path in (sample.run.answers, sample.run.verdicts)]

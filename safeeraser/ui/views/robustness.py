@@ -74,7 +74,7 @@ def _command(run: Run) -> None:
     if run.ships:
         st.caption(f"{as_code(run.name)} is an example, which stays as it is: the first command copies it.")
         folder = shlex.quote(str(root()))
-        st.code(f"mkdir -p {folder} && cp -r {shlex.quote(str(run.folder))} {folder}/", language=None, wrap_lines=True)
+        st.code(f"mkdir -p {folder} && cp -rn {shlex.quote(str(run.folder))} {folder}/", language=None, wrap_lines=True)
     st.code(f"safeeraser attack {shlex.quote(run.name)} --suite standard", language=None, wrap_lines=True)
     st.caption(
         "It attacks the run's base model too. In the demo world it takes some two minutes; stopped, it "

@@ -123,7 +123,13 @@ def _draw(table: pd.DataFrame, *, what: str) -> None:
     """Show a table whose method stays in sight while the rest scrolls."""
     columns: Any = {name: st.column_config.NumberColumn(format="%.1f") for name in table.select_dtypes("float")}
     columns["Method"] = st.column_config.TextColumn(pinned=True)
-    st.dataframe(table, hide_index=True, column_config=columns, alt=f"{what}: {len(table)} lines, in percent.")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config=columns,
+        height="content",
+        alt=f"{what}: {len(table)} lines, in percent.",
+    )
 
 
 def _downloads(rows: Sequence[Row]) -> None:

@@ -156,6 +156,7 @@ def stands_on(rows: Iterable[Row], *names: str, clean: bool = False) -> str:
 def _too_few(rows: Sequence[Row], names: Iterable[str], clean: bool) -> str:
     """Whose intervals cover the truth less often than they say."""
     rows = ordered(rows)
+    names = list(names)
     scores = [[score_of(row, name, clean=clean) for name in names] for row in rows]
     found = [label for label, of_row in zip(labels(rows), scores, strict=True) if any(map(few, of_row))]
     return f"Too few {unit(rows)}s for a sure interval: {', '.join(found)}. " if found else ""
