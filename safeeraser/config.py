@@ -45,7 +45,16 @@ class RunConfig(BaseModel):
         description="weight of Vicinal Prompt Decouple: stay as before on pictures of nothing (default: off)",
     )
     vicinal_share: float = Field(
-        0.5, gt=0, le=1, description="share of the decouple pictures whose questions Vicinal Prompt Decouple asks too"
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the decouple pictures that a picture of nothing is asked about too",
+    )
+    vicinal_near: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the harmful pictures that --vicinal shows one near it in the place of",
     )
     variations: int = Field(
         0, ge=0, description="variations of each harmful picture that take turns with it in forgetting; 0: none"
@@ -268,7 +277,7 @@ class RunConfig(BaseModel):
 # What any method can be combined with: a part's name -> its settings as they usually are together. The first says
 # whether the part is there. A score row names the part in a column of its own, and of its settings the unusual ones.
 PARTS: dict[str, dict[str, Any]] = {
-    "vicinal": {"vicinal": 1.0, "vicinal_share": 0.5, "variations": 8},
+    "vicinal": {"vicinal": 1.0, "vicinal_share": 1.0, "vicinal_near": 0.5},
     "sine": {"sine_projector": True},
     "mask": {"saliency_mask": 1.0},
 }

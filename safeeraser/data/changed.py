@@ -14,9 +14,9 @@ from PIL import Image, ImageEnhance
 from safeeraser.data import images
 from safeeraser.data.records import Picture
 
-# How the features of a picture are turned into those of a picture of nothing: in full space, within the main directions
-# of the training pictures' means, or their mean over the patches alone.
-TURNS = ("whole", "main", "mean")
+# Changes of what the vision tower makes of a picture: a mixture with others, and the picture itself, turned far away or
+# only a little.
+TURNS = ("mixed", "far", "near")
 
 
 def rgb(picture: Picture) -> Image.Image:

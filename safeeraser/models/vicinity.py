@@ -1,16 +1,17 @@
-"""Pictures of nothing: what the vision tower made of a picture, turned away from all that is known.
+"""Pictures that no file holds: what the vision tower made of training pictures, turned away or mixed.
 
-Vicinal Prompt Decouple asks about them (`docs/vicinal.md`). The features are the projector's input. What a turned one
-has in common with pictures is the mean picture, how far it is from it, and, for two of the three turns, in which
-directions pictures differ at all; what it shows is nothing.
+Vicinal Prompt Decouple asks about them (`docs/vicinal.md`). The features are the projector's input, a picture's
+deviation is its features minus the mean picture's. Not covered: which of them training shows (`unlearn/examples.py`).
 """
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +20,11 @@ from torch import Tensor, nn
 from safeeraser.data.records import Changed, Picture
 from safeeraser.models.encoder import Encoder
 
-KEPT = 0.99  # of the variance of the pictures' means, by the main directions
-MOST = 512  # pictures that mean and main directions are taken from
+MAIN = 0.99  # of the variance of the pictures' deviations that the main directions hold
+MIXED = 4  # pictures in a mixture
+MISSED = 0.02  # of the harmful training pictures that are further from all others than the radius
+GAP = 0.1  # cosine between what is near and what is far
+MOST = 512  # training pictures that all of this is taken from
 
 _TURNS: ContextVar[Sequence[Changed | None] | None] = ContextVar("turns", default=None)
 
@@ -29,39 +33,55 @@ _TURNS: ContextVar[Sequence[Changed | None] | None] = ContextVar("turns", defaul
 class Vicinity:
     """Where the features of the training pictures lie.
 
-    mean: [patches, width], the mean picture. main: [width, directions], orthonormal: the main directions of the
-    pictures' deviations from it, each averaged over its patches.
+    mean: [patches, width], the mean picture. deviations: [pictures, patches, width]. main: [width, directions],
+    orthonormal: the main directions of the deviations, each averaged over its patches. radius: the cosine, of such
+    averages, that all but MISSED of the harmful pictures have to the nearest other one.
     """
 
     mean: Tensor
+    deviations: Tensor
     main: Tensor
+    radius: float
 
     @classmethod
-    def of(cls, network: Any, projector: nn.Module, encoder: Encoder, pictures: Sequence[Picture]) -> "Vicinity":
-        """From at most MOST of these pictures, evenly spaced; network: the model without its adapter."""
-        chosen = pictures[:: math.ceil(len(pictures) / MOST)]
-        mean, means = torch.zeros(()), []
-        for picture in chosen:
-            features = tower_features(network, projector, encoder, picture).float().cpu()
-            mean = mean + features.mean(0) / len(chosen)
-            means.append(features.mean((0, 1)))
-        _, spread, directions = torch.linalg.svd(torch.stack(means) - mean.mean(0), full_matrices=False)
+    def of(
+        cls, network: Any, projector: nn.Module, encoder: Encoder, *, harmful: Sequence[Path], safe: Sequence[Path]
+    ) -> "Vicinity":
+        """From at most MOST pictures, evenly spaced among both; network: the model without its adapter."""
+        step = math.ceil((len(harmful) + len(safe)) / MOST)
+        kinds = harmful[::step], safe[::step]
+        # Of a picture that its family cuts into tiles, the first shows it whole.
+        seen = [tower_features(network, projector, encoder, picture)[0] for kind in kinds for picture in kind]
+        features = torch.stack([one.float().cpu() for one in seen])
+        mean = features.mean(0)
+        deviations = features - mean
+        averages = deviations.mean(1)
+        _, spread, directions = torch.linalg.svd(averages, full_matrices=False)
         share = spread.square().cumsum(0) / spread.square().sum().clamp(min=torch.finfo(torch.float32).tiny)
-        return cls(mean, directions[: int((share < KEPT).sum()) + 1].T)
+        main = directions[: int((share < MAIN).sum()) + 1].T
+        return cls(mean, deviations, main, radius(averages[: len(kinds[0])]))
 
     def turned(self, features: Tensor, turn: Changed) -> Tensor:
-        """One picture's features [patches, width] -> those of a picture of nothing, as far from the mean picture."""
-        mean, main = self.mean.to(features.device), self.main.to(features.device)
+        """A picture's features [patches, width] -> those of a picture of nothing, or near it; as far from the mean.
+
+        `mixed`: with MIXED - 1 training pictures, each added or taken away. `far`, `near`: turned within the main
+        directions until the cosine to itself is below the radius by at least GAP, or above it.
+        """
+        mean = self.mean.to(features.device)
         deviation = features.float() - mean
-        if turn.how == "whole":
-            found = deviation @ rotation(deviation.shape[1], turn.seed).to(features.device)
-        elif turn.how == "main":
-            inside = deviation @ main
-            found = deviation + (inside @ rotation(main.shape[1], turn.seed).to(features.device) - inside) @ main.T
+        rng = random.Random(turn.seed)
+        if turn.how == "mixed":
+            others = [(rng.choice((-1, 1)), rng.randrange(len(self.deviations))) for _ in range(MIXED - 1)]
+            found = deviation + sum(sign * self.deviations[one].to(features.device) for sign, one in others)
         else:
-            middle = deviation.mean(0, keepdim=True)
-            found = deviation - middle + middle @ rotation(deviation.shape[1], turn.seed).to(features.device)
-        return (mean + found).to(features.dtype)
+            main = self.main.to(features.device)
+            inside = deviation @ main
+            away = deviation + (inside @ rotation(main.shape[1], turn.seed).to(features.device) - inside) @ main.T
+            low, high = (0.0, max(0.0, self.radius - GAP)) if turn.how == "far" else (self.radius, 1.0)
+            cosine = rng.uniform(low, high)
+            found = cosine * deviation + math.sqrt(1 - cosine**2) * away
+        length = found.norm().clamp(min=torch.finfo(torch.float32).tiny)
+        return (mean + found * (deviation.norm() / length)).to(features.dtype)
 
     def attach(self, projector: nn.Module) -> None:
         """From now on the projector gets turned features where `turning` says so."""
@@ -88,6 +108,15 @@ def turning(turns: Sequence[Changed | None] | None) -> Iterator[None]:
         _TURNS.reset(token)
 
 
+def radius(averages: Tensor) -> float:
+    """The cosine that all but MISSED of these [pictures, width] have to the nearest other; 1 for fewer than two."""
+    if len(averages) < 2:
+        return 1.0
+    directions = nn.functional.normalize(averages, dim=1)
+    nearest = (directions @ directions.T).fill_diagonal_(-1).amax(1)
+    return nearest.quantile(MISSED).item()
+
+
 @lru_cache(maxsize=16)
 def rotation(size: int, seed: int) -> Tensor:
     """A random orthogonal matrix [size, size], uniform among all (Mezzadri 2007, arXiv math-ph/0609050)."""
@@ -102,10 +131,9 @@ def tower_features(network: Any, projector: nn.Module, encoder: Encoder, picture
     seen: list[Tensor] = []
     hook = projector.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     device = next(projector.parameters()).device
+    pixels = {name: tensor.to(device) for name, tensor in encoder.pixels(picture).items()}
     try:
-        network.model.get_image_features(
-            **{name: tensor.to(device) for name, tensor in encoder.pixels(picture).items()}
-        )
+        network.model.get_image_features(**pixels)
     finally:
         hook.remove()
     (features,) = seen

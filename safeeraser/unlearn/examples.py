@@ -9,7 +9,6 @@ from typing import Any, Self
 import torch.utils.data
 
 from safeeraser.config import RunConfig
-from safeeraser.data.changed import TURNS
 from safeeraser.data.records import VQA, Changed, DataError, Dataset, Record
 from safeeraser.losses import SETS, Term
 
@@ -21,8 +20,9 @@ class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
 
     Every pass is a new order of all forget pairs; shuffle: "pairs", or "pictures" to keep the pairs of a picture
     together. The decouple pair of forget pair `x/forget/2` is `x/decouple/2`. vicinal_share: of how many decouple
-    pictures of a pass the questions are asked about a picture of nothing too, if a term wants that. variations: of each
-    harmful picture; what is to be forgotten is asked about it and them in turn.
+    pictures of a pass the questions are asked about a picture of nothing too, if a term wants that. vicinal_near: of
+    how many harmful ones what is to be forgotten is then asked about a picture near it. variations: of each harmful
+    picture; what is to be forgotten is asked about it and them in turn.
     """
 
     def __init__(
@@ -32,7 +32,8 @@ class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
         seed: int,
         shuffle: str = "pairs",
         *,
-        vicinal_share: float = 0.5,
+        vicinal_share: float = 1.0,
+        vicinal_near: float = 0.5,
         variations: int = 0,
     ) -> None:
         self.sets = [name for name in SETS if any(name in term.sets for term in terms)]
@@ -42,31 +43,41 @@ class Examples(torch.utils.data.Dataset[list[tuple[str, VQA]]]):
         self.seed = seed
         self.shuffle = shuffle
         self.vicinal_share = vicinal_share
+        self.vicinal_near = vicinal_near if "nothing" in self.sets else 0.0
         self.variations = variations
-        self.pictures = pictures(data)
+        self.harmful, self.safe = pictures(data)
         _require(data, self.pairs, self.sets)
 
     @classmethod
     def of(cls, data: Dataset, config: RunConfig) -> Self:
         """The examples that a run's settings ask for."""
-        how = {"vicinal_share": config.vicinal_share, "variations": config.variations}
+        how = {name: getattr(config, name) for name in ("vicinal_share", "vicinal_near", "variations")}
         return cls(data, config.terms, config.seed, config.shuffle, **how)
 
     def __getitem__(self, position: int) -> list[tuple[str, VQA]]:
         epoch, index = divmod(position, len(self.pairs))
         example = dict(self.pairs[self.order(epoch)[index]])
         forget, decouple = example["forget"], example.get("decouple")
-        if variation := self._drawn("variation", epoch, forget).randrange(self.variations + 1):
-            example["forget"] = replace(forget, changed=Changed(_path(forget), "varied", variation))
+        example["forget"] = replace(forget, changed=self._beside(epoch, forget))
         if "refusal" in self.sets:
             refusal = random.Random(f"{self.seed}/{epoch}/{forget.id}").choice(self.refusals)
             example["refusal"] = replace(example["forget"], answer=refusal)
         if "nothing" in self.sets and decouple:
             drawn = self._drawn("nothing", epoch, decouple)
             if drawn.random() < self.vicinal_share:
-                turn = Changed(drawn.choice(self.pictures), drawn.choice(TURNS), drawn.randrange(2**31))
+                how, of = drawn.choice((("mixed", [*self.harmful, *self.safe]), ("far", self.harmful)))
+                turn = Changed(drawn.choice(of), how, drawn.randrange(2**31))
                 example["nothing"] = replace(decouple, changed=turn)
         return [(name, example[name]) for name in self.sets if name in example]
+
+    def _beside(self, epoch: int, forget: VQA) -> Changed | None:
+        """What is shown in place of the harmful picture in this pass: one near it, a variation; None: nothing."""
+        assert forget.picture is not None  # pairs without one are left out
+        drawn = self._drawn("beside", epoch, forget)
+        if drawn.random() < self.vicinal_near:
+            return Changed(forget.picture, "near", drawn.randrange(2**31))
+        variation = drawn.randrange(self.variations + 1)
+        return Changed(forget.picture, "varied", variation) if variation else None
 
     def _drawn(self, what: str, epoch: int, vqa: VQA) -> random.Random:
         """What the pairs of a picture have in common in a pass, so that they can share its tokens."""
@@ -98,15 +109,11 @@ def _examples(record: Record) -> Iterator[Example]:
         yield {"forget": forget} | {name: vqa for name, vqa in partners.items() if vqa is not None}
 
 
-def pictures(data: Dataset) -> list[Path]:
-    """All pictures of training that are there, in order of their names."""
-    found = {picture for record in data.train for picture in (record.picture, record.safe_picture) if picture}
-    return sorted(found)
-
-
-def _path(vqa: VQA) -> Path:
-    assert vqa.picture is not None  # pairs without one are left out
-    return vqa.picture
+def pictures(data: Dataset) -> tuple[list[Path], list[Path]]:
+    """The harmful and the safe pictures of training that are there, each in order of their names."""
+    harmful = {record.picture for record in data.train if record.picture}
+    safe = {record.safe_picture for record in data.train if record.safe_picture}
+    return sorted(harmful), sorted(safe - harmful)
 
 
 def _require(data: Dataset, pairs: list[Example], sets: list[str]) -> None:

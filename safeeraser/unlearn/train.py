@@ -267,7 +267,8 @@ def _see_nothing(base: PeftModel, encoder: Encoder, data: Data, config: RunConfi
     """Let the model be shown pictures of nothing, by what its tower makes of the training pictures."""
     network: Any = base.get_base_model()
     projector = getattr(network.model, families.of(config.model, network.config.model_type).projector)
-    Vicinity.of(network, projector, encoder, pictures(data)).attach(projector)
+    harmful, safe = pictures(data)
+    Vicinity.of(network, projector, encoder, harmful=harmful, safe=safe).attach(projector)
 
 
 def _decayed(base: PeftModel, config: RunConfig) -> list[Any]:
