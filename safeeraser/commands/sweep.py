@@ -1,21 +1,39 @@
 """`safeeraser sweep`: several methods and seeds, here, in this machine's queue or on a cluster; then one table."""
 
 import argparse
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from safeeraser import stages
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import err, say, show_scores
-from safeeraser.config import ConfigError, RunConfig
+from safeeraser.config import PARTS, ConfigError, RunConfig
 from safeeraser.data.rows import ScoreRow
 from safeeraser.errors import SafeEraserError
+from safeeraser.losses import METHODS
 from safeeraser.runs import jobs, slurm
 
-# Methods, each without and with Prompt Decouple; the base model is always the first row.
-SWEEPS: dict[str, tuple[str, ...]] = {"paper": ("ga", "gd", "kl", "po")}
+Variant = dict[str, Any]  # the settings in which a run of a sweep differs from the others
+
+
+def _both(methods: Iterable[str]) -> tuple[Variant, ...]:
+    """Each method without and with Prompt Decouple."""
+    return tuple({"method": method, "pd": pd} for method, pd in product(methods, (False, True)))
+
+
+# The base model is always the first row.
+SWEEPS: dict[str, tuple[Variant, ...]] = {
+    "paper": _both(("ga", "gd", "kl", "po")),
+    "all": (
+        *({"method": control, "pd": False} for control in ("always-refuse", "keyword-filter")),
+        *_both(METHODS),
+        *({"method": "po", "pd": True, **settings} for settings in PARTS.values()),
+    ),
+}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +43,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         dest="sweep",
         choices=SWEEPS,
         default="paper",
-        help="which methods: paper is the base and GA, GD, KL, PO without and with PD",
+        help="which methods: paper is the base and GA, GD, KL, PO without and with PD; all is every method so, the "
+        "controls, and PO with PD and each of what methods can be combined with",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of every method for each seed")
     parser.add_argument(
@@ -72,8 +91,8 @@ def do(options: argparse.Namespace) -> int:
     if options.rows:
         show_scores(_rows(options.rows), form, options.output)
         return 0
-    variants = [{"method": method, "pd": pd} for method in SWEEPS[options.sweep] for pd in (False, True)]
-    configs = [flags.config(options, **variant, seed=seed) for seed, variant in product(options.seeds, variants)]
+    variants = SWEEPS[options.sweep]
+    configs = [flags.config(options, **variant | {"seed": seed}) for seed, variant in product(options.seeds, variants)]
     source, rows, failed = running.source(options), {}, 0
     if options.on != "here":
         stages.check_data(configs[0], source)

@@ -23,7 +23,8 @@ from safeeraser import cli
 from safeeraser.assets import ASSETS
 from safeeraser.commands.flags import config as config_of
 from safeeraser.commands.sweep import SWEEPS
-from safeeraser.config import RunConfig
+from safeeraser.config import PARTS, RunConfig
+from safeeraser.losses import METHODS
 from safeeraser.runs.folder import Run, every
 
 RUN_FILES = (
@@ -140,11 +141,22 @@ def test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd(
     assert cli.main(["sweep", "--preset", "paper", "--seeds", "0", "1", "--format", "csv", *short]) == 0
     rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
     shown = [(row["method"], row["runs"]) for row in rows]
-    assert shown == [("base", "1"), *((method, "2") for method in SWEEPS["paper"] for _ in range(2))]
-    assert len(names(runs_folder)) == 1 + 2 * 2 * len(SWEEPS["paper"])
+    assert shown == [("base", "1"), *((method, "2") for method in ("ga", "gd", "kl", "po") for _ in range(2))]
+    assert len(names(runs_folder)) == 1 + 2 * 8
     output = tmp_path / "table.md"
     assert cli.main(["sweep", "--seeds", "0", "--format", "markdown", "--output", str(output), *short]) == 0
     assert "| base |" in output.read_text()
+
+
+def test_the_sweep_of_all_has_every_method_control_and_combination_once():
+    configs = [RunConfig.create(**variant) for variant in SWEEPS["all"]]
+    assert len({config.run_name() for config in configs}) == len(configs)
+    assert {(config.method, config.pd) for config in configs if config.trains and not config.parts} == {
+        (method, pd) for method in METHODS for pd in (False, True)
+    }
+    assert {config.parts for config in configs} - {()} == {(part,) for part in PARTS}
+    assert {config.method for config in configs if not config.trains} == {"always-refuse", "keyword-filter"}
+    assert not any(config.other_flags() for config in configs)
 
 
 def test_the_table_of_kept_rows_is_printed_and_nothing_runs(runs_folder: Path, tmp_path: Path, capsys):
