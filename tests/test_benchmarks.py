@@ -58,3 +58,11 @@ def test_repeats_of_a_benchmark_stay_side_by_side(tmp_path: Path):
     first, second = json.loads(file.read_text(encoding="utf-8"))
     assert first["command"] == second["command"]
     assert [length["tokens"] for length in first["lengths"]] == [120, 240, 360, 540, 900, 1340, 2100]
+
+
+def test_a_step_with_the_vicinal_term_is_timed_beside_one_without(tmp_path: Path):
+    file = tmp_path / "rows.json"
+    measured(["vicinal.py", "--model", "demo", "--records", "1", "--rounds", "1"], file)
+    (row,) = json.loads(file.read_text(encoding="utf-8"))
+    assert row["ratio"]["low"] > 0
+    assert set(row["seconds"]) == {"PO+PD", "with vicinal"}
