@@ -48,10 +48,8 @@ def finish(run: Run, source: Source) -> ScoreRow:
         return scores
     err.print(f"{run.name}: {run.folder}")
     if broken := source.readable[1]:
-        err.print(
-            f"note: {len(broken)} pictures cannot be read and their questions are left out, such as "
-            f"{next(iter(broken))}"
-        )
+        many = "1 picture cannot" if len(broken) == 1 else f"{len(broken)} pictures cannot"
+        err.print(f"note: {many} be read, and questions about it are left out: {next(iter(broken))}")
     with reporter(err) as progress:
         return stages.run_all(run, source, progress)
 
