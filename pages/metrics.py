@@ -16,7 +16,7 @@ CHARTS = (
     *("By method", "With PD", "Trade-off", "Slices", "Inside SARR", "By category"),
     *("Along training", "Official and clean val"),
 )
-AGAINST = ("retain_accuracy", "rouge_l", "specificity", "asr_generality")
+AGAINST = ("retain_accuracy", "rouge_l", "specificity", "asr_generality", "rr_generality", "rr_unseen")
 
 view = st.session_state["view"]
 header.title("Metrics")
@@ -80,6 +80,11 @@ match section:
         chart = charts.against_sarr(rows, metric)
         plots.draw(chart, key=f"tradeoff-{metric}", choose=scoring.open_pair, prompt="Compare with the base model")
         st.caption(scoring.stands_on(rows, metric, "sarr"))
+        if metric == "rr_unseen":
+            st.caption(
+                "RR unseen is of harmful things outside the forget set. Where harmful things have nothing in common, as "
+                "in the demo world, a model that refuses them refuses unseen safe things for the same reason."
+            )
         st.caption("A destroyed model forgets too, so forgetting alone tells methods apart badly once it is complete.")
     case "Slices":
         compared = cases.variants(view)[1:] or cases.variants(view)

@@ -406,3 +406,9 @@ def test_a_labeller_sees_no_dispute_about_an_answer_without_an_own_label(open_pa
     assert "1 of them you have not labelled yet" in text
     assert text.count("Judge `demo`: **No**") == 1
     assert "2 of the 4 drawn answers are labelled" in text
+
+
+def test_the_trade_off_says_what_refusing_unseen_harmful_things_means(open_page: Open):
+    app = open_page("metrics", section="Trade-off", against="rr_unseen")
+    assert "harmful things outside the forget set" in marked(app)
+    assert not app.exception
