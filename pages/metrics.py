@@ -82,8 +82,8 @@ match section:
         st.caption(scoring.stands_on(rows, metric, "sarr"))
         if metric == "rr_unseen":
             st.caption(
-                "RR unseen is of harmful things outside the forget set. Where harmful things have nothing in common, as "
-                "in the demo world, a model that refuses them refuses unseen safe things for the same reason."
+                "RR unseen is of harmful things outside the forget set. Where harmful things have nothing in common, "
+                "as in the demo world, a model that refuses them refuses unseen safe things for one reason."
             )
         st.caption("A destroyed model forgets too, so forgetting alone tells methods apart badly once it is complete.")
     case "Slices":
