@@ -299,6 +299,9 @@ _ANSWERING = {
     *("eval_split", "eval_records", "judge"),
 }
 
+# What stays as it is while other settings are chosen.
+_WHAT_IS_TUNED = {"method", "pd", "seed"}
+
 # What LLaVA tells its model before a question, by its conversation `vicuna_v1`.
 VICUNA = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
@@ -339,6 +342,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "judge": "rules",
     },
 }
+
+
+def tunable() -> list[str]:
+    """The settings that training alone depends on: base model, questions and judge stay the same whatever they are.
+
+    Not the method, which is what is tuned; nor the seed: the best of several is luck, and does not come again on val.
+    """
+    return [name for name in RunConfig.model_fields if name not in {*_ANSWERING, *_WITHOUT_EFFECT, *_WHAT_IS_TUNED}]
 
 
 def optional(name: str) -> bool:

@@ -294,6 +294,11 @@ def term_names(method: str) -> set[str]:
     return {term.name for term in METHODS[method].terms} if method in METHODS else set()
 
 
+def teaches_refusal(method: str) -> bool:
+    """Whether a trained method is shown refusals; one that is not has no reason to refuse."""
+    return any("refusal" in term.sets for term in METHODS[method].terms)
+
+
 def terms(
     method: str,
     *,

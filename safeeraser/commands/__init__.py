@@ -14,6 +14,7 @@ VERBS = {
     "specificity": "general benchmarks by lmms-eval on the merged model, into the scores",
     "report": "runs beside their base model as one HTML file, or their tables as LaTeX or Markdown",
     "sweep": "several methods and seeds, one table",
+    "tune": "choose a method's settings on dev, from a grid, by one number",
     "plan": "parameters, memory, tokens, steps and time of a run, before anything is loaded",
     "jobs": "list the runs; launch, cancel or resume one",
     "app": "start the app in a browser",

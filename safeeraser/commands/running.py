@@ -1,7 +1,7 @@
 """What the commands that work on runs have in common: their data set, and finishing a run with a word about it."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.progress import track
@@ -9,8 +9,10 @@ from rich.progress import track
 from safeeraser import stages
 from safeeraser.commands import flags
 from safeeraser.commands.console import err
+from safeeraser.config import RunConfig
 from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
+from safeeraser.errors import SafeEraserError
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import reporter
@@ -52,6 +54,25 @@ def finish(run: Run, source: Source) -> ScoreRow:
         err.print(f"note: {many} be read, and questions about it are left out: {next(iter(broken))}")
     with reporter(err) as progress:
         return stages.run_all(run, source, progress)
+
+
+def finish_all(configs: Iterable[RunConfig], source: Source) -> tuple[dict[str, ScoreRow], dict[str, str]]:
+    """The score rows of these configs' runs, each finished in its turn, and what went wrong in the others; by run.
+
+    A run that fails does not keep the others from being compared.
+    """
+    rows: dict[str, ScoreRow] = {}
+    errors: dict[str, str] = {}
+    for config in configs:
+        run = stages.open_run(config, source)
+        if run.name in {**rows, **errors}:
+            continue
+        try:
+            rows[run.name] = finish(run, source)
+        except SafeEraserError as error:
+            err.print(f"error: {run.name}: {error}")
+            errors[run.name] = str(error)
+    return rows, errors
 
 
 def _track(plan: list) -> Any:

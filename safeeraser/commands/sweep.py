@@ -10,10 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from safeeraser import stages
 from safeeraser.commands import flags, running
-from safeeraser.commands.console import err, say, show_scores
+from safeeraser.commands.console import say, show_scores
 from safeeraser.config import PARTS, ConfigError, RunConfig
 from safeeraser.data.rows import ScoreRow
-from safeeraser.errors import SafeEraserError
 from safeeraser.losses import METHODS
 from safeeraser.runs import jobs, slurm
 
@@ -93,23 +92,14 @@ def do(options: argparse.Namespace) -> int:
         return 0
     variants = SWEEPS[options.sweep]
     configs = [flags.config(options, **variant | {"seed": seed}) for seed, variant in product(options.seeds, variants)]
-    source, rows, failed = running.source(options), {}, 0
+    source = running.source(options)
     if options.on != "here":
         stages.check_data(configs[0], source)
         _hand_over(configs, resources)
         return 0
-    for config in configs:
-        for one in (config.base(), config):
-            run = stages.open_run(one, source)
-            if run.name in rows:
-                continue
-            try:
-                rows[run.name] = running.finish(run, source)
-            except SafeEraserError as error:  # the other methods can still be compared
-                err.print(f"error: {run.name}: {error}")
-                failed = 1
+    rows, errors = running.finish_all([one for config in configs for one in (config.base(), config)], source)
     show_scores(list(rows.values()), form, options.output)
-    return failed
+    return 1 if errors else 0
 
 
 def _rows(file: Path) -> list[ScoreRow]:

@@ -406,7 +406,9 @@ def test_every_flag_that_the_page_on_the_published_code_names_is_there(capsys: p
 HEAVY = {"pandas", "scipy", "nltk", "torch", "transformers", "streamlit", "plotly"}
 
 
-@pytest.mark.parametrize("command", [["--help"], ["jobs"], ["cache"], ["run", "--help"], ["sweep", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["jobs"], ["cache"], ["run", "--help"], ["sweep", "--help"], ["tune", "--help"]]
+)
 def test_a_command_that_needs_no_large_library_loads_none(command: list[str], tmp_path: Path):
     script = (
         "import sys; from safeeraser import cli\n"
