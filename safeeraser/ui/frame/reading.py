@@ -254,7 +254,8 @@ def _places_of_items(data: str, stamp: Any) -> dict[str, int]:
 def place(run: Run) -> tuple:
     """Where a run stands among others: the base first, methods in their order, without and then with PD, by seed."""
     config = settings(run)
-    return config.trains, method_place(config.method), config.pd and config.trains, config.seed, run.name
+    made = config.pd and config.trains, config.parts
+    return config.trains, method_place(config.method), *made, config.seed, run.name
 
 
 def pair(a: Run, b: Run, judge: str) -> outcomes.Paired:

@@ -60,7 +60,8 @@ def choose_runs(view: View) -> list[str]:
     few = best_known(view, names)
     st.caption(
         f"{len(names)} finished runs have answers on this data set. Shown are {len(few)}: A, B, and of each method, "
-        "without and with PD, the run that was asked most, of the lowest seed. Choose runs above to see others."
+        "without and with PD and what else it is combined with, the run asked most, of the lowest seed. Choose runs "
+        "above to see others."
     )
     return few
 
@@ -71,11 +72,11 @@ def best_known(view: View, names: Sequence[str]) -> list[str]:
     def place(name: str) -> tuple:
         config = reading.settings(view.runs[name])
         asked = -(config.eval_records or math.inf)
-        return method_place(config.method), config.pd and config.trains, asked, config.seed, name
+        return method_place(config.method), config.pd and config.trains, config.parts, asked, config.seed, name
 
     firsts: dict[tuple, str] = {}
     for name in sorted(names, key=place):
-        firsts.setdefault(place(name)[:2], name)
+        firsts.setdefault(place(name)[:3], name)
     pair = [run.name for run in (view.a, view.b) if run]
     return list(dict.fromkeys([*pair, *firsts.values()]))[:MOST]
 
