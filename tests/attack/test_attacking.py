@@ -83,7 +83,7 @@ def test_what_has_no_model_is_refused(run: Run, source: Source, config: RunConfi
     with pytest.raises(RunError, match="imported has imported answers and no model"):
         attack(imported, source)
     control = Run.create(RunConfig.create(method="always-refuse"), data_hash="tiny", name="control")
-    with pytest.raises(RunError, match="control is a control, which has no model of its own"):
+    with pytest.raises(RunError, match="control is a control without a model: attack a run that trained"):
         attack(control, source)
     untrained = Run.create(config, data_hash="tiny", name="untrained")
     with pytest.raises(RunError, match="untrained has no adapter yet"):
