@@ -1,7 +1,7 @@
 """The gate on an adapter: its border by hand, its file, and who answers on either side of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,13 +43,30 @@ def source(tiny_data_folder: Path) -> Source:
     return Source(str(tiny_data_folder))
 
 
-def saved_run(config: RunConfig, runs_folder: Path, *, name: str = "gated") -> Run:
-    """A run whose adapter changes what is said, behind a gate that is within reach of the first key alone."""
-    run = Run.create(config, data_hash="tiny", name=name)
+def only_for(picture: Path, data: Dataset, config: RunConfig) -> Gate:
+    """A gate that this picture alone opens, of those that the data set has."""
+    encoder = Encoder.of(loading.load(config.model)[1], config)
+    harmful, safe = pictures(data)
+    found = gate.features(perturbed(config), encoder, [picture, *harmful, *safe])
+    mean = found.mean(0)
+    return Gate(mean, normalize(found[:1] - mean, dim=1), 0.9999)
+
+
+def saved_run(config: RunConfig, border: Gate | None = None) -> Run:
+    """A run whose adapter changes what is said; border: the gate before it."""
+    run = Run.create(config, data_hash="tiny", name="gated" if border else "plain")
     adapted = perturbed(config)
-    gate.attach(adapted, Gate(torch.zeros(32), torch.eye(32)[:2], 0.5))
+    if border:
+        gate.attach(adapted, border)
     adapter.save(adapted, run.adapter)
     return run
+
+
+def answers(model: object, items: Sequence[VQA], config: RunConfig) -> dict[str, str]:
+    """What a model, here or in no run, says to questions asked together, by id."""
+    encoder = Encoder.of(loading.load(config.model)[1], config)
+    found = answering.answers(model, encoder, [Question(vqa, 0) for vqa in items], config)
+    return {question.item.id: text for question, text in found}
 
 
 # --- the border
@@ -100,24 +117,16 @@ def test_pictures_within_get_the_adapters_answers_all_other_questions_the_base_m
 ):
     config = config.model_copy(update={"model": str(make(tmp_path / "model")), "engine": engine})
     adapted, base = perturbed(config), loading.load(config.model)[0]
-    encoder = Encoder.of(loading.load(config.model)[1], config)
     shown = [record.forget[0] for record in tiny_data.train[:3]]
-    found = gate.features(adapted, encoder, [vqa.shown for vqa in shown if vqa.shown])
-    mean = found.mean(0)
-    border = Gate(mean, normalize(found[:1] - mean, dim=1), 0.999)
+    assert shown[0].picture
     inside, *outside = [*shown, replace(shown[0], id="words", picture=None, text_only=True)]
-
-    def answers(model: object, items: list[VQA]) -> dict[str, str]:
-        asked = [Question(vqa, 0) for vqa in items]
-        return {question.item.id: text for question, text in answering.answers(model, encoder, asked, config)}
-
-    alone = answers(adapted, [inside]) | answers(base, outside)
-    always = answers(adapted, [inside, *outside])
-    gate.attach(adapted, border)
-    assert answers(adapted, [inside, *outside]) == alone
+    alone = answers(adapted, [inside], config) | answers(base, outside, config)
+    always = answers(adapted, [inside, *outside], config)
+    gate.attach(adapted, only_for(shown[0].picture, tiny_data, config))
+    assert answers(adapted, [inside, *outside], config) == alone
     assert always[inside.id] == alone[inside.id]
     assert all(always[vqa.id] != alone[vqa.id] for vqa in outside)
-    assert all(module.disable_adapters is False for module in adapted.modules() if hasattr(module, "lora_A"))
+    assert answers(adapted, [inside], config) == {inside.id: always[inside.id]}  # it is on again
 
 
 def test_a_picture_outside_gets_the_base_models_logits_bit_by_bit(config: RunConfig, tiny_data: Dataset):
@@ -235,19 +244,18 @@ def test_a_cut_gate_and_one_that_points_nowhere_are_named(tmp_path: Path):
 
 
 def test_bytes_of_the_gate_that_were_overwritten_are_noticed(gated: RunConfig, runs_folder: Path):
-    run = saved_run(gated, runs_folder)
-    file = run.adapter / gate.FILE
+    file = saved_run(gated, Gate.of(HARMFUL, SAFE)).adapter / gate.FILE
     content = bytearray(file.read_bytes())
     content[-9] ^= 1
     file.write_bytes(content)
     with pytest.raises(ModelError, match=r"gate\.safetensors: the file is not as it was written"):
-        adapter.read(run.adapter)
+        adapter.read(file.parent)
 
 
 def test_a_gated_run_without_its_gate_and_a_gate_of_another_run_are_refused(
     gated: RunConfig, config: RunConfig, runs_folder: Path
 ):
-    run = saved_run(gated, runs_folder)
+    run = saved_run(gated, Gate.of(HARMFUL, SAFE))
     with pytest.raises(ModelError, match=r"gate\.safetensors: the run was made without --gate"):
         adapter.read_for(config, run.adapter)
     (run.adapter / gate.FILE).unlink()
@@ -264,53 +272,53 @@ def test_a_gated_run_without_its_gate_and_a_gate_of_another_run_are_refused(
 
 
 def test_a_question_of_ones_own_goes_through_the_gate(gated: RunConfig, tiny_data: Dataset, runs_folder: Path):
-    run, (base, processor) = saved_run(gated, runs_folder), loading.load(gated.model)
-    vqa = tiny_data.train[0].forget[0]
-    request = {"question": vqa.question, "path": str(vqa.picture)}
-    who = {"run": run.name, "folder": str(run.folder), "adapted": True}
-    encoder = Encoder.of(processor, gated)
+    inside, outside = (record.forget[0] for record in tiny_data.train[:2])
+    assert inside.picture
+    run = saved_run(gated, only_for(inside.picture, tiny_data, gated))
+    shelf = answerer.Shelf()
 
-    def asks(radius: float) -> str:
-        adapted = perturbed(gated)
-        found = gate.features(adapted, encoder, [vqa.picture] if vqa.picture else [])
-        gate.attach(adapted, Gate(torch.zeros(32), normalize(found), radius))
-        adapter.save(adapted, run.adapter)
-        [row] = answerer.reply(answerer.Shelf(), {**request, "runs": [who]})
+    def asked(vqa: VQA) -> str:
+        who = {"run": run.name, "folder": str(run.folder), "adapted": True}
+        [row] = answerer.reply(shelf, {"question": vqa.question, "path": str(vqa.picture), "runs": [who]})
         return row["answer"]
 
-    [(_, of_base)] = answering.answers(base, encoder, [Question(vqa, 0)], gated)
-    [(_, adapted)] = answering.answers(perturbed(gated), encoder, [Question(vqa, 0)], gated)
-    assert asks(1.0) == adapted != of_base
-    border = Gate(torch.zeros(32), -normalize(torch.ones(1, 32)), 1.0)
-    model = perturbed(gated)
-    gate.attach(model, border)
-    adapter.save(model, run.adapter)
-    [row] = answerer.reply(answerer.Shelf(), {**request, "runs": [who]})
-    assert row["answer"] == of_base
+    adapted, base = perturbed(gated), loading.load(gated.model)[0]
+    for vqa, expected, other in ((inside, adapted, base), (outside, base, adapted)):
+        assert asked(vqa) == answers(expected, [vqa], gated)[vqa.id] != answers(other, [vqa], gated)[vqa.id]
 
 
-def test_an_attack_takes_the_gate_away_where_there_is_one(
+def test_pictures_under_attack_go_through_the_gate_and_one_attack_takes_it_away(
+    gated: RunConfig, source: Source, tiny_data: Dataset, runs_folder: Path
+):
+    chosen = suite.chosen("standard", ["gate", "blank"])
+    first, *_ = attacking.items(Run.create(gated, data_hash="x", name="asked"), source, 1)
+    assert first.picture
+    run = saved_run(gated, only_for(first.picture, tiny_data, gated))
+    attacking.attack(run, source, chosen, records=1, judge="demo")
+    rows = {(row["attack"], row["id"]): row["answer"] for row in run.rows(run.attacks)}
+    inside = [vqa for id, vqa in source.items.items() if ("none", id) in rows and vqa.picture == first.picture]
+    adapted, _ = weights.merged(run)
+    base = loading.load(gated.model)[0]
+    of_adapted, of_base = (answers(model, inside, gated) for model in (adapted, base))
+    assert {vqa.id: rows["none", vqa.id] for vqa in inside} == of_adapted != of_base
+    asked = [source.items[id] for name, id in rows if name == "none"]
+    assert {vqa.id: rows["gate", vqa.id] for vqa in asked} == answers(adapted, asked, gated)
+    assert any(rows["gate", vqa.id] != rows["none", vqa.id] for vqa in asked)
+    blank = list(attacking.under_attack(chosen[1], asked, runs_folder))
+    assert {vqa.id: rows["blank", vqa.id] for vqa in asked} == answers(base, blank, gated)
+    assert [one.name for one in scoring.outcomes(run, source, "demo", chosen)][:3] == ["none", "blank", "gate"]
+
+
+def test_a_gate_is_taken_away_only_where_there_is_one(
     gated: RunConfig, config: RunConfig, source: Source, runs_folder: Path
 ):
-    (taken,) = [one for one in suite.ATTACKS if one.name == "gate"]
+    none, taken = suite.chosen("standard", ["gate"])
     assert taken.title == "Gate taken away"
     assert taken.why_not(gated) is None
     assert taken.why_not(config) == taken.why_not(gated.base()) == "the adapter has no gate"
-    run = saved_run(gated, runs_folder)
-    both = suite.chosen("standard", ["gate", "blur"])
-    attacking.attack(run, source, both, records=1, judge="demo")
-    rows = {(row["attack"], row["id"]): row["answer"] for row in run.rows(run.attacks)}
-    asked = [id for name, id in rows if name == "none"]
-    items = [Question(source.items[id], 0) for id in asked]
-    model, encoder = weights.merged(run)
-    always = {question.item.id: text for question, text in answering.answers(model, encoder, items, gated)}
-    assert {id: rows["gate", id] for id in asked} == always
-    assert any(rows["none", id] != always[id] for id in asked)
-    assert [one.name for one in scoring.outcomes(run, source, "demo", both)][:3] == ["none", "blur", "gate"]
-    plain = Run.create(config, data_hash="tiny", name="plain")
-    adapter.save(perturbed(config), plain.adapter)
-    attacking.attack(plain, source, both, records=1, judge="demo")
-    assert "gate" not in [one.name for one in scoring.outcomes(plain, source, "demo", both)]
+    plain = saved_run(config)
+    attacking.attack(plain, source, [none, taken], records=1, judge="demo")
+    assert [one.name for one in scoring.outcomes(plain, source, "demo", [none, taken])] == ["none"]
 
 
 def test_what_needs_merged_weights_is_refused(
@@ -329,8 +337,7 @@ def test_what_needs_merged_weights_is_refused(
 
 
 def test_an_imported_adapter_has_no_gate(config: RunConfig, runs_folder: Path, tmp_path: Path, capsys):
-    run = Run.create(config, data_hash="tiny", name="plain")
-    adapter.save(perturbed(config), run.adapter)
+    run = saved_run(config)
     torch.save(adapter.read(run.adapter).tensors, tmp_path / "checkpoint.pt")
     command = ["adapter", "import", str(tmp_path / "checkpoint.pt"), "--model", config.model, "--data", config.data]
     assert cli.main([*command, "--method", "po", "--lora-alpha", "32", "--gate", "picture"]) == 1
