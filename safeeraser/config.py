@@ -90,6 +90,10 @@ class RunConfig(BaseModel):
         description="train only where forgetting's squared gradient is at least so many times retaining's, as "
         "MMUnlearner does (default: everywhere)",
     )
+    gate: Literal["none", "picture"] = Field(
+        "none",
+        description="'picture': the adapter is on only for pictures near the harmful training pictures; not exported",
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of training and generation")
     quantization: Literal["none", "4bit"] = Field("none", description="store the frozen base weights in 4 bits")
     device: Literal["auto", "cpu"] = Field("auto", description="'auto' takes a GPU when there is one")
@@ -280,6 +284,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "vicinal": {"vicinal": 1.0, "vicinal_share": 1.0, "vicinal_near": 0.5},
     "sine": {"sine_projector": True},
     "mask": {"saliency_mask": 1.0},
+    "gate": {"gate": "picture"},
 }
 _OFF = (None, False, "none")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from safeeraser.attack.suite import ASKING, ATTACKS, NONE, Attack, Kind, Tuned
+from safeeraser.attack.suite import ASKING, ATTACKS, NONE, Attack, Kind, Tuned, WithoutGate
 from safeeraser.data.records import VQA
 from safeeraser.data.rows import AttackRow, AttackVerdictRow, Score
 from safeeraser.data.source import Source
@@ -55,7 +55,7 @@ def outcomes(run: Run, source: Source, judge: str, attacks: Sequence[Attack] = A
     """Each of the attacks that the run was asked under, in their order; then success at any of their ways of asking.
 
     An attack that has not been asked everything that the model was asked as it is has no values yet, and says so. Empty
-    for a run that was not attacked.
+    for a run that was not attacked. What takes a gate away is no row of a run that has none.
     """
     answers: dict[str, list[AttackRow]] = {}
     for row in run.rows(run.attacks):
@@ -72,7 +72,7 @@ def outcomes(run: Run, source: Source, judge: str, attacks: Sequence[Attack] = A
             steps=one.weights.steps if isinstance(one.weights, Tuned) else None,
         )
         for one in attacks
-        if one.name in answers or one.why_not(run.config)
+        if one.name in answers or (one.why_not(run.config) and not isinstance(one.weights, WithoutGate))
     ]
     ways = [one for one in attacks if one.kind in ASKING]
     return [*found, *_any(ways, answers, said, of_all, source.items)] if of_all else []

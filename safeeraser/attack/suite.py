@@ -42,6 +42,11 @@ class OriginalProjector:
 
 
 @dataclass(frozen=True)
+class WithoutGate:
+    """The adapter always on: merged, as whoever gets the weights can merge it."""
+
+
+@dataclass(frozen=True)
 class Tuned:
     """The merged model after so many steps of training on one set of train (`weights.tuned`)."""
 
@@ -67,12 +72,14 @@ class Attack:
     written: bool = False
     unseen: bool = False
     begins: str = ""
-    weights: Rounded | OriginalProjector | Tuned | None = None
+    weights: Rounded | OriginalProjector | WithoutGate | Tuned | None = None
 
     def why_not(self, config: RunConfig) -> str | None:
         """Why it cannot be done to a run's model, None if it can."""
         if isinstance(self.weights, OriginalProjector) and not (config.trains and config.train_projector):
             return "the projector was not trained"
+        if isinstance(self.weights, WithoutGate) and not (config.trains and config.gate != "none"):
+            return "the adapter has no gate"
         return None
 
 
@@ -146,6 +153,13 @@ ATTACKS: tuple[Attack, ...] = (
         "weights",
         "puts the base model's projector back",
         weights=OriginalProjector(),
+    ),
+    Attack(
+        "gate",
+        "Gate taken away",
+        "weights",
+        "takes the adapter's gate away: it is on for every question",
+        weights=WithoutGate(),
     ),
     *(
         Attack(

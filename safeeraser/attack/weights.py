@@ -1,6 +1,7 @@
 """Changes of a run's weights, each on a copy of the model that is loaded anew: the run's own files stay as they are.
 
-The model that is changed is the merged one, which is what gets handed on: the adapter is part of its weights.
+The model that is changed is the merged one, which is what gets handed on: the adapter is part of its weights, and no
+gate is before it.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from safeeraser.attack.suite import OriginalProjector, Rounded
+from safeeraser.attack.suite import OriginalProjector, Rounded, WithoutGate
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.generate import answering
@@ -51,7 +52,7 @@ def restore_projector(adapted: Any) -> None:
             module.modules_to_save["default"].load_state_dict(module.original_module.state_dict())
 
 
-def changed(run: Run, change: Rounded | OriginalProjector) -> tuple[Any, Encoder]:
+def changed(run: Run, change: Rounded | OriginalProjector | WithoutGate) -> tuple[Any, Encoder]:
     """The run's model after a change of its weights that needs no training."""
     model, encoder = merged(run, original_projector=isinstance(change, OriginalProjector))
     if isinstance(change, Rounded):

@@ -37,6 +37,8 @@ def _import(options: argparse.Namespace) -> None:
     source = running.source(options)
     if not config.trains:
         raise ConfigError(f"--method {config.method} has no adapter; say which method the file was trained with")
+    if config.gate != "none":
+        raise ConfigError(f"--gate {config.gate}: the file has no gate, which only training makes; leave the flag out")
     adapted = published.adapted(tensors, config, options.file)
     run = stages.open_run(config, source, name=options.name, force=options.force, imported=options.file.name)
     with run.lock():

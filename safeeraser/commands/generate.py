@@ -37,6 +37,7 @@ def _engine(options: argparse.Namespace, run: Run) -> Any:
         if given:
             raise ConfigError(f"--endpoint-{next(iter(given))}: give the address too, --endpoint URL")
         return None
+    run.check_merges()
     from safeeraser.generate.endpoint import Endpoint
 
     return Endpoint(options.endpoint, run.config, **given)

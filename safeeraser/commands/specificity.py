@@ -69,6 +69,7 @@ def _check(run: Run) -> None:
     """Raise before any work if there is no model to ask or the run stays as it is."""
     if run.ships:
         raise RunError(f"{run.name} ships with the project and stays as it is; copy its folder first")
+    run.check_merges()
     if run.answers_imported:
         raise RunError(f"{run.name} has imported answers and no model; import its adapter: `safeeraser adapter import`")
     if run.config.trains and not run.adapter.exists():

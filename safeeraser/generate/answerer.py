@@ -62,6 +62,8 @@ class Shelf:
             source = (base, run.adapter, _stamp(run.adapter))
             # Before the base model: what is broken is told at once.
             saved = adapter.read(run.adapter) if adapted and source not in self._adapted else None
+            if saved:
+                adapter.check_gate(saved, config)
             network, processor = self._take_base(config, base, how)
             return self._take_adapted(network, source, saved) if adapted else network, processor
 

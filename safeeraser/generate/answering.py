@@ -13,7 +13,7 @@ from safeeraser.data.rows import AnswerRow
 from safeeraser.generate import decode, sampling
 from safeeraser.generate.controls import PROMPT, AlwaysRefuse, Engine, KeywordFilter
 from safeeraser.generate.questions import Question, questions
-from safeeraser.models import adapter, checks, features, loading
+from safeeraser.models import adapter, checks, features, gate, loading
 from safeeraser.models.encoder import Encoder
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run, RunError
@@ -99,7 +99,22 @@ def answers(
     """A model's answers as they end, greedy at temperature 0, else sampled; the model is on its device, in eval mode.
 
     A question gets the same answer whatever is asked with it (up to rounding, which another batch may do another way).
+    Where the adapter is behind a gate, questions without a picture within it are asked of the base model, apart.
     """
+    border = gate.of(model)
+    if border is None:
+        yield from _asked(model, encoder, asked, config, workers)
+        return
+    shown = (question.item.shown for question in asked)
+    within = gate.within(border, model, encoder, filter(None, shown))
+    yield from _asked(model, encoder, [one for one in asked if one.item.shown in within], config, workers)
+    with model.disable_adapter():
+        yield from _asked(model, encoder, [one for one in asked if one.item.shown not in within], config, workers)
+
+
+def _asked(
+    model: Any, encoder: Encoder, asked: Sequence[Question], config: RunConfig, workers: int
+) -> Iterator[tuple[Question, str]]:
     if config.engine == "plain":
         return _plain(model, encoder, asked, config)
     return decode.answers(model, encoder, asked, config, workers=workers)

@@ -21,11 +21,11 @@ from transformers import PreTrainedModel
 
 from safeeraser import files
 from safeeraser.config import RunConfig
-from safeeraser.models import attention, families, loading, sine, tensors
+from safeeraser.models import attention, families, gate, loading, sine, tensors
 from safeeraser.models.checks import ModelError
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
-HASHES = "sha256.json"  # of both, by name; adapters that were saved before it was written have none
+HASHES = "sha256.json"  # of both and of the gate, by name; adapters that were saved before it was written have none
 Parsed = TypeVar("Parsed")
 
 # peft asks transformers for it under its old name.
@@ -59,6 +59,7 @@ class Saved:
     folder: Path
     settings: Settings
     tensors: dict[str, Tensor]
+    gate: gate.Gate | None
 
 
 def attach(network: PreTrainedModel, config: RunConfig, *, training: bool = False) -> PeftModel:
@@ -101,11 +102,16 @@ def weights(model: PeftModel) -> dict[str, Tensor]:
 
 
 def save(model: PeftModel, folder: Path, state: dict[str, Tensor] | None = None) -> None:
-    """Write the adapter (PEFT format, safetensors) and its hashes into a folder; state: from `weights`, if at hand."""
+    """Write the adapter (PEFT format, safetensors), the gate that it is behind, if any, and their hashes into a folder.
+
+    state: from `weights`, if at hand.
+    """
     # No embedding is trained; asked to find out by itself, PEFT would look the base model up on the hub.
     state = weights(model) if state is None else state
     model.save_pretrained(str(folder), save_embedding_layers=False, state_dict=state)
     (folder / "README.md").unlink(missing_ok=True)  # an empty model card
+    if own := gate.of(model):
+        own.save(folder)
     files.write(folder / HASHES, json.dumps(_hashes(folder), indent=1) + "\n")
 
 
@@ -131,12 +137,21 @@ def read(folder: Path) -> Saved:
                     f"{folder / name}: the file is not as it was written: its hash differs from the one in {HASHES}. "
                     "Take both from a copy, or make the adapter anew."
                 )
-    return Saved(folder, settings, found)
+    return Saved(folder, settings, found, gate.read(folder))
+
+
+def check_gate(saved: Saved, config: RunConfig) -> None:
+    """Raise ModelError where an adapter is behind a gate and its run's settings say that it is not, or the reverse."""
+    file = saved.folder / gate.FILE
+    if config.gate != "none" and saved.gate is None:
+        raise ModelError(f"{file}: there is no such file, and --gate {config.gate} needs it; take it from a copy")
+    if config.gate == "none" and saved.gate is not None:
+        raise ModelError(f"{file}: the run was made without --gate; take the file away")
 
 
 def _hashes(folder: Path) -> dict[str, str]:
     hashes = {}
-    for name in (SETTINGS, WEIGHTS):
+    for name in (SETTINGS, WEIGHTS, *([gate.FILE] if (folder / gate.FILE).exists() else [])):
         with (folder / name).open("rb") as file:
             hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return hashes
@@ -161,7 +176,7 @@ def load(network: PreTrainedModel, folder: Path) -> PeftModel:
 
 
 def put(network: PreTrainedModel, saved: Saved) -> PeftModel:
-    """Put an adapter on the base model, for answering; each tensor must find its place, with its shape."""
+    """Put an adapter, with its gate, on the base model, for answering; each tensor must find its place and shape."""
     settings = saved.settings
     lora = LoraConfig(
         r=settings.r,
@@ -176,6 +191,8 @@ def put(network: PreTrainedModel, saved: Saved) -> PeftModel:
     adapted = get_peft_model(network, lora)
     assert isinstance(adapted, PeftModel)
     set_weights(adapted, saved.tensors, origin=str(saved.folder / WEIGHTS))
+    if saved.gate:
+        gate.attach(adapted, saved.gate)
     return adapted.eval()
 
 
@@ -187,6 +204,7 @@ def load_weights(model: PeftModel, folder: Path) -> None:
 def read_for(config: RunConfig, folder: Path, *, training: bool = False) -> Saved:
     """As `read`, and checked against a run's model, which is not loaded for it; training: as in `attach`."""
     saved = read(folder)
+    check_gate(saved, config)
     check_fit(saved.tensors, config, origin=str(folder / WEIGHTS), training=training)
     return saved
 

@@ -48,6 +48,7 @@ def check(run: Run, folder: Path) -> None:
     """Raise before any work if there is nothing to export or no free place for it."""
     if not run.config.trains:
         raise RunError(f"{run.name} is the base model: there is nothing to merge; use {run.config.model} itself")
+    run.check_merges()
     if run.answers_imported:
         raise RunError(f"{run.name} has imported answers and no model; import its adapter: `safeeraser adapter import`")
     if not run.adapter.exists():

@@ -4,6 +4,7 @@ Not covered: loading (`loading.py`), and how a family's rows are packed (`packin
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from safeeraser.models.checks import ModelError
 
@@ -48,3 +49,8 @@ def of(model: str, model_type: str) -> Family:
             f"{', '.join(FAMILIES)}. Add a row to FAMILIES in safeeraser/models/families.py."
         )
     return FAMILIES[model_type]
+
+
+def projector(network: Any) -> Any:
+    """The module of a model that takes what the vision tower makes of a picture."""
+    return getattr(network.model, of(network.name_or_path, network.config.model_type).projector)

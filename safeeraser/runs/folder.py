@@ -287,6 +287,14 @@ class Run:
     def save_benchmarks(self, tasks: Mapping[str, Benchmarked]) -> None:
         _write(self.benchmarks_file, {"tasks": tasks})
 
+    def check_merges(self) -> None:
+        """Raise RunError where the adapter cannot become part of the weights, which an export and a server need."""
+        if self.config.trains and self.config.gate != "none":
+            raise RunError(
+                f"{self.name}: --gate {self.config.gate} decides for each picture whether its adapter is on, which "
+                "merged weights cannot; ask it here, by `safeeraser generate`, or make a run without --gate"
+            )
+
     def weights_hash(self) -> str | None:
         """The SHA-256 of the adapter's weights, None for a run without."""
         if not self.weights.exists():

@@ -32,7 +32,7 @@ from safeeraser.data.records import Dataset as Data
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate.questions import look_questions
 from safeeraser.losses import Term
-from safeeraser.models import adapter, checks, families, features, loading
+from safeeraser.models import adapter, checks, families, features, gate, loading
 from safeeraser.models.encoder import Encoder, MicroBatch
 from safeeraser.models.vicinity import Vicinity
 from safeeraser.runs import processes, trackers
@@ -73,7 +73,10 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
         _check_split(config)
         encoder.even = 0.0  # processes that share the weights need equally many forward passes
     if config.vicinal:
-        _see_nothing(unlearner.base, encoder, data, config)
+        _see_nothing(unlearner.base, encoder, data)
+    if config.gate == "picture":
+        harmful, safe = pictures(data)
+        gate.attach(unlearner.base, gate.made(unlearner.base, encoder, harmful=harmful, safe=safe))
     done = checkpoints.load_trainer(saved, unlearner.base, unlearner.trainer)
     run.repair(run.log, keep=done)
     looks.rewind(run, done)
@@ -263,10 +266,10 @@ def _only(parameters: list[torch.nn.Parameter], masks: list[Tensor] | None) -> I
             parameter.copy_(torch.where(mask, parameter, old))
 
 
-def _see_nothing(base: PeftModel, encoder: Encoder, data: Data, config: RunConfig) -> None:
+def _see_nothing(base: PeftModel, encoder: Encoder, data: Data) -> None:
     """Let the model be shown pictures of nothing, by what its tower makes of the training pictures."""
     network: Any = base.get_base_model()
-    projector = getattr(network.model, families.of(config.model, network.config.model_type).projector)
+    projector = families.projector(network)
     harmful, safe = pictures(data)
     Vicinity.of(network, projector, encoder, harmful=harmful, safe=safe).attach(projector)
 
@@ -298,6 +301,7 @@ def _check_split(config: RunConfig) -> None:
         ("--vicinal", config.vicinal),
         ("--saliency-mask", config.saliency_mask),
         ("--sine-projector", config.sine_projector),
+        ("--gate", config.gate != "none"),
     ):
         if given:
             raise TrainError(f"{flag}: the model is split over processes by FSDP; leave the flag out")
