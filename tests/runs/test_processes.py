@@ -14,6 +14,7 @@ from warm import Started
 from safeeraser import cli
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
+from safeeraser.models import gate
 from safeeraser.runs import jobs, processes
 from safeeraser.runs.folder import Run
 from safeeraser.unlearn import train
@@ -94,7 +95,7 @@ def test_two_processes_that_were_killed_go_on_exactly(config: RunConfig, runs_fo
 def test_all_stages_run_in_two_processes_and_are_written_once(
     config: RunConfig, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    config = config.model_copy(update={**SHARED, "look_every": 2, "look_records": 2})
+    config = config.model_copy(update={**SHARED, "look_every": 2, "look_records": 2, "gate": "picture"})
     with monkeypatch.context() as alone:
         alone.setenv("SAFEERASER_RUNS", str(runs_folder / "alone"))
         assert cli.main(jobs.command(config, name="one")[1:]) == 0
@@ -108,6 +109,8 @@ def test_all_stages_run_in_two_processes_and_are_written_once(
     assert two.scores is not None
     assert two.scores["metrics"].keys() == json.loads(json.dumps(one.scores))["metrics"].keys()
     assert len(two.rows(two.looks)) == len(one.rows(one.looks))
+    gates = [(run.adapter / gate.FILE).read_bytes() for run in (one, two)]
+    assert gates[0] == gates[1]
 
 
 def test_a_step_that_cannot_be_shared_is_refused(
