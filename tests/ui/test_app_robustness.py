@@ -52,7 +52,7 @@ def test_without_an_attack_the_page_says_the_commands(runs_folder: Path):
     app = opened("robustness", b=PO_PD)
     assert "has been attacked" in words(app)
     assert f"safeeraser attack {PO_PD} --suite standard" in marked(app)
-    assert "cp -r " in marked(app)  # an example stays as it is
+    assert "cp -rn " in marked(app)  # an example stays as it is
     assert not app.get("plotly_chart")
 
 

@@ -200,7 +200,7 @@ def test_the_published_settings_run_every_stage_on_the_published_formats(whole: 
     assert run.state["status"] == "done"
     assert [row["step"] for row in run.rows(run.log)] == [1, 2, 3, 4]
     assert run.rows(run.log)[0]["epoch"] == 32 / (4 * (TRAIN - 1))
-    assert "1 pictures cannot be read" in printed
+    assert "1 picture cannot be read" in printed
     answered = run.rows(run.answers)
     assert len(answered) == len({(row["id"], row["sample"]) for row in answered})
     assert {row["category"] for row in answered} == {"HateSpeech"}
