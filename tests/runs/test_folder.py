@@ -91,7 +91,7 @@ def test_a_run_is_found_by_name_or_folder_and_an_unknown_one_lists_the_known(run
     run = Run.create(RunConfig.create(), data_hash="a", name="mine")
     assert Run.find("mine").folder == run.folder
     assert Run.find(str(run.folder)).name == "mine"
-    with pytest.raises(RunError, match=r"no run 'yours'; known: .*mine"):
+    with pytest.raises(RunError, match=r"no run 'yours'; in .*: mine; examples: demo-"):
         Run.find("yours")
 
 
