@@ -271,7 +271,10 @@ def _see_nothing(base: PeftModel, encoder: Encoder, data: Data) -> None:
     network: Any = base.get_base_model()
     projector = families.projector(network)
     harmful, safe = pictures(data)
-    Vicinity.of(network, projector, encoder, harmful=harmful, safe=safe).attach(projector)
+    # As the base model computes it: the weights that train are in another precision.
+    with torch.autocast(network.device.type, enabled=False), base.disable_adapter():
+        around = Vicinity.of(network, projector, encoder, harmful=harmful, safe=safe)
+    around.attach(projector)
 
 
 def _decayed(base: PeftModel, config: RunConfig) -> list[Any]:

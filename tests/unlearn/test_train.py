@@ -157,6 +157,23 @@ def test_what_a_method_minimizes_falls(
     assert last["loss"] < first["loss"] - 1e-3
 
 
+@pytest.mark.slow
+def test_the_vicinal_term_trains_in_half_precision(config: RunConfig, runs_folder: Path):
+    run = new_run(config.model_copy(update={"vicinal": 1.0, "precision": "bf16", "max_steps": 2}), "half")
+    script = (
+        "import sys\n"
+        "from safeeraser.data.source import load\n"
+        "from safeeraser.runs.folder import Run\n"
+        "from safeeraser.unlearn import train\n"
+        "run = Run.find(sys.argv[1])\n"
+        "train.train(run, load(run.config.data))\n"
+    )
+    # A process of its own: accelerate keeps one precision for all of a process.
+    process = Started(["-c", script, str(run.folder)], output=run.folder.with_suffix(".txt"))
+    assert process.wait() == 0, process.said()
+    assert [set(row["terms"]) for row in run.rows(run.log)] == [{"prefer", "decouple", "vicinal"}] * 2
+
+
 def test_accumulating_gives_the_result_of_a_bigger_batch(config: RunConfig, tiny_data: Dataset, runs_folder: Path):
     still = {"lora_dropout": 0.0, "max_steps": 2, "method": "gd"}
     whole = new_run(config.model_copy(update={**still, "batch_size": 4}), "whole")
