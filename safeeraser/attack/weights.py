@@ -21,7 +21,7 @@ from safeeraser.models.encoder import Encoder
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run
 from safeeraser.unlearn.examples import Examples
-from safeeraser.unlearn.forward import term_losses
+from safeeraser.unlearn.forward import no_base, term_losses
 from safeeraser.unlearn.train import MicroBatches
 
 # The budget of relearning, the same for every run and its base model.
@@ -99,7 +99,7 @@ def tuned(run: Run, data: Dataset, on: str) -> Iterator[tuple[int, Any, Encoder]
     while True:
         micro = batches[step].to(model.device)
         with torch.enable_grad(), autocast(model, config):
-            loss = term_losses(model, _no_base, micro, (term,))[on]
+            loss = term_losses(model, no_base, micro, (term,))[on]
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
@@ -111,7 +111,3 @@ def tuned(run: Run, data: Dataset, on: str) -> Iterator[tuple[int, Any, Encoder]
 def autocast(model: Any, config: RunConfig) -> torch.autocast:
     """The arithmetic of a model in training: its new weights are in fp32, the others in the run's precision."""
     return torch.autocast(model.device.type, loading.DTYPES[config.precision], enabled=config.precision != "fp32")
-
-
-def _no_base(micro: Any) -> dict[str, Tensor]:
-    raise AssertionError("relearning has no term that needs the base model")

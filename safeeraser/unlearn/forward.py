@@ -102,6 +102,11 @@ def term_losses(
     return {term.name: term.loss(seen) for term, seen in views.items() if seen is not None}
 
 
+def no_base(micro: MicroBatch) -> dict[str, Tensor]:
+    """For terms that need nothing of the base model, which is then never asked."""
+    raise AssertionError("a term needs the base model")
+
+
 def view(current: Answers, term: Term, terms: tuple[Term, ...], base: dict[str, Tensor]) -> View | None:
     """A term's part of the answers; None when there is no token of its sets.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from safeeraser.losses import Term, nll
 from safeeraser.models import adapter
 from safeeraser.models.encoder import MicroBatch
-from safeeraser.unlearn.forward import term_losses
+from safeeraser.unlearn.forward import no_base, term_losses
 
 MOST = 64  # micro-batches that the saliencies are summed over
 SETS = ("forget", "retain")
@@ -30,7 +30,7 @@ def masks(model: Any, batches: Iterable[MicroBatch], threshold: float) -> list[T
     saliency = {name: [torch.zeros_like(parameter) for parameter in trained] for name in SETS}
     terms = tuple(Term(name, nll, (name,)) for name in SETS)
     for micro in batches:
-        parts = term_losses(model, _no_base, micro.to(model.device), terms)
+        parts = term_losses(model, no_base, micro.to(model.device), terms)
         for name, loss in parts.items():
             gradients = torch.autograd.grad(loss, trained, retain_graph=True, allow_unused=True)
             for total, gradient in zip(saliency[name], gradients, strict=True):
@@ -38,7 +38,3 @@ def masks(model: Any, batches: Iterable[MicroBatch], threshold: float) -> list[T
                     total += gradient.square()
     pairs = zip(saliency["forget"], saliency["retain"], strict=True)
     return [forget >= threshold * retain for forget, retain in pairs]
-
-
-def _no_base(micro: Any) -> dict[str, Tensor]:
-    raise AssertionError("the saliencies need no base model")
