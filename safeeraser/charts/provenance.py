@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from safeeraser.charts.handout import Html, Row, heading, note, pairs, table
 from safeeraser.charts.words import unit
 from safeeraser.config import RunConfig
-from safeeraser.losses import method_name
+from safeeraser.losses import method_name, with_parts
 from safeeraser.runs.contents import Facts
 
 DIGITS = 10  # of a hash, as many as tell two apart
@@ -72,7 +72,8 @@ def _run(made: Made) -> tuple[str | None, ...]:
     weight = f"{made.pd_weight:g}" if made.pd_weight else None
     when = facts["created"].replace("T", " ").removesuffix("Z")
     settings = config.other_flags() or "none"
-    return made.label, name, when, method_name(config.method), weight, str(config.seed), settings
+    method = method_name(with_parts(config.method, config.parts))
+    return made.label, name, when, method, weight, str(config.seed), settings
 
 
 def _origins(made: Sequence[Made]) -> list[tuple[str, ...]]:

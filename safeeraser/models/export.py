@@ -86,7 +86,8 @@ def _base_name(model: str) -> str:
 
 def _what(run: Run) -> Iterator[str]:
     config = run.config
-    method = losses.method_name(config.method) + (" with Prompt Decouple" if config.pd else "")
+    pd = " with Prompt Decouple" if config.pd else ""
+    method = f"{losses.method_name(losses.with_parts(config.method, config.parts))}{pd}"
     yield f"# {run.name}\n"
     yield (
         f"`{_base_name(config.model)}` after unlearning its harmful answers to pictures by {method} "

@@ -484,3 +484,9 @@ def test_what_cannot_be_launched_is_said_by_the_form_and_no_button_is_offered(
     shown = "\n".join(str(one.value) for one in (*app.caption, *app.error)).replace("\\", "")
     assert message in shown
     assert not [button for button in app.button if button.key == "launch"]
+
+
+def test_the_list_of_runs_says_what_a_method_is_combined_with(runs_folder: Path):
+    made = Run.create(RunConfig.create(vicinal=1.0), data_hash="a")
+    (job,) = [job for job in watching.every() if job.name == made.name]
+    assert run_list.row(job, [])["Method"] == "PO+vicinal"

@@ -11,7 +11,7 @@ import streamlit as st
 from safeeraser import stages
 from safeeraser.config import ConfigError, RunConfig
 from safeeraser.errors import SafeEraserError
-from safeeraser.losses import METHODS, method_name
+from safeeraser.losses import METHODS, method_name, with_parts
 from safeeraser.plan import measured
 from safeeraser.plan.measured import Estimate, Plan
 from safeeraser.runs import jobs
@@ -235,7 +235,7 @@ def _as_table(listed: list[tuple[RunConfig, str | None]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Run": [config.run_name() for config, _ in listed],
-            "Method": [method_name(config.method) for config, _ in listed],
+            "Method": [method_name(with_parts(config.method, config.parts)) for config, _ in listed],
             "PD": ["with" if config.pd else "without" for config, _ in listed],
             "Seed": [config.seed for config, _ in listed],
             "State": ["new" if status is None else job_words.in_table(status) for _, status in listed],

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from safeeraser.charts.words import percent
-from safeeraser.losses import method_name
+from safeeraser.losses import method_name, with_parts
 from safeeraser.runs import jobs, tags
 from safeeraser.runs.folder import Run
 from safeeraser.runs.tags import Tags
@@ -147,7 +147,7 @@ def row(job: Job, tagged: list[str]) -> dict[str, Any]:
         "Queue": job.place,
         "Run": job.name,
         "Tags": tagged or None,
-        "Method": method_name(config.method) if config else None,
+        "Method": method_name(with_parts(config.method, config.parts)) if config else None,
         "PD": ("with" if config.pd else "without") if config and config.trains else None,
         "Seed": config.seed if config else None,
         "Stage": _stage(job),
