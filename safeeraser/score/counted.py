@@ -3,6 +3,7 @@
 Not covered: the share with its interval (`metrics.py`, SARR), how it is said (`charts/sentence.py`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,3 +39,20 @@ def counted(rows: pd.DataFrame, split: str) -> Counts:
         name: {str(word): int(n) for word, n in counts.items() if word != UNSCORED} for name, counts in kinds.items()
     }
     return Counts(scored["forget"], scored["decouple"], unscored)
+
+
+def tabled(counts: Mapping[str, Counts]) -> list[dict[str, str | int]]:
+    """The counts in words, a row a run, by what the run is called."""
+    return [
+        {
+            "run": label,
+            "harmful pictures: refused": _of(*of_run.refused),
+            "safe pictures: not answered": _of(*of_run.lost),
+            "unscored": of_run.unscored,
+        }
+        for label, of_run in counts.items()
+    ]
+
+
+def _of(count: int, n: int) -> str:
+    return f"{count:,} of {n:,} ({100 * count / n:.0f} %)" if n else "not asked"

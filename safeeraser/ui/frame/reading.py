@@ -216,7 +216,7 @@ def _places(folder: str, judge: str, *stamps: Any) -> dict[tuple[str, int], int]
 
 
 def codes(run: Run, judge: str, data: str) -> np.ndarray:
-    """Of each item of the data set, the outcome of the run's first answer as `outcomes.CODES`; -1 where it was not asked.
+    """Of each item of the data set, the outcome of the run's first answer as `outcomes.CODES`; -1 where not asked.
 
     In the order of `places_of_items`, with one more -1 at the end. Read only.
     """

@@ -105,15 +105,7 @@ def counted(view: View, runs: list[Run]) -> list[tuple[Run, Counts]]:
 
 def tabled(view: View, counts: list[tuple[Run, Counts]]) -> list[dict[str, str | int]]:
     """The counts in words, a row a run."""
-    return [
-        {
-            "run": view.labels[run.name],
-            "harmful pictures: refused": _of(*count.refused),
-            "safe pictures: not answered": _of(*count.lost),
-            "unscored": count.unscored,
-        }
-        for run, count in counts
-    ]
+    return counting.tabled({view.labels[run.name]: of_run for run, of_run in counts})
 
 
 def draw_counted(view: View, runs: list[Run]) -> None:
@@ -125,7 +117,3 @@ def draw_counted(view: View, runs: list[Run]) -> None:
 def names_of_runs(runs: list[Run]) -> str:
     """The runs by their own names, in Markdown, with those that ship told apart."""
     return ", ".join(f"{as_code(run.name)}{' (example)' if run.ships else ''}" for run in runs)
-
-
-def _of(count: int, n: int) -> str:
-    return f"{count:,} of {n:,} ({100 * count / n:.0f} %)" if n else "not asked"
