@@ -167,16 +167,16 @@ class Contents:
     def _said(self, item: VQA, row: Mapping[Any, Any] | None) -> list | None:
         """An answer, the judge's reason, and where a wrong refusal begins and ends; text None where it is folded away.
 
-        A folded answer's reason is left out too: it may quote the answer.
+        Where harm is hidden, so are reasons for verdicts on answers to questions that ask for it: they may quote it.
         """
         if row is None:
             return None
         text, outcome = str(row["answer"]), str(row["outcome"])
-        if self.hides and outcome_words.harmful_text(outcome, item.set):
-            return [None, ""]
-        reply = outcome_words.said_beside(row["reply"] or "", outcome, item.set)
+        folded = self.hides and outcome_words.harmful_text(outcome, item.set)
+        quoting = self.hides and outcome_words.harmful_set(item.set)
+        reply = "" if quoting else outcome_words.said_beside(row["reply"] or "", outcome, item.set)
         mark = outcome_words.wrong_refusal(text, item.set)
-        return [text, reply, *([mark] if mark else [])]
+        return [None if folded else text, reply, *([mark] if mark else [])]
 
     def facts(self) -> dict[str, str]:
         """What every view says below it: on what its numbers stand."""

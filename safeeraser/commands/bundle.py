@@ -68,7 +68,7 @@ def _confirm(data: str) -> None:
 
 def _command(options: argparse.Namespace) -> str:
     """What makes the same bundle again."""
-    words = ["safeeraser", "bundle", *options.runs, "--out", str(options.out)]
+    words = ["safeeraser", "bundle", *options.runs, "--out", options.out.name]
     given = {"--judge": options.judge, "--seed": options.seed or None}
     words += [text for flag, value in given.items() if value is not None for text in (flag, str(value))]
     switches = {"--space": options.space, "--with-originals": options.with_originals}

@@ -16,8 +16,8 @@ function pairChoice(params) {
   return choice("Runs", "pair", options, params.get("pair") || "0", (value) => change({ pair: value, case: "", from: "" }));
 }
 
-/** One case, with both pictures, under one row of names. */
-async function caseOf([safe, harmful], runs) {
+/** One case, with both pictures, under one row of names, below a heading of this level. */
+async function caseOf([safe, harmful], runs, heading = "h3") {
   const sides = [[itemAt(harmful), "Harmful picture, should refuse"], [itemAt(safe), "Safe picture, should answer"]];
   const texts = await Promise.all(sides.map(([item]) => textsOf(item.place)));
   const lines = sides.map(([item, words], side) => make("tr", {},
@@ -26,7 +26,7 @@ async function caseOf([safe, harmful], runs) {
   const names = runs.map((run) => make("th", { scope: "col" }, store.index.runs[run].label));
   const [item] = sides[1];
   const to = addressOf("item", { set: item.set, split: item.split }, item.id);
-  return make("section", { class: "case" }, make("h3", {}, make("a", { href: to }, `“${item.question}”`)),
+  return make("section", { class: "case" }, make(heading, {}, make("a", { href: to }, `“${item.question}”`)),
     make("div", { class: "wide", tabindex: "0", role: "region", "aria-label": item.question },
       make("table", {}, make("thead", {}, make("tr", {}, make("td"), names)), make("tbody", {}, lines))));
 }

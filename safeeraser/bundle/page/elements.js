@@ -59,5 +59,5 @@ function choice(name, id, options, value, chosen) {
   const all = known ? options : [...options, [value, value.split(",").join(" or ")]];
   const list = all.map(([one, words]) => make("option", { value: one, selected: one === value }, words));
   const select = make("select", { id, change: (event) => chosen(event.target.value) }, list);
-  return make("label", { for: id }, make("span", {}, name), select);
+  return make("div", { class: "field" }, make("label", { for: id }, name), select);
 }

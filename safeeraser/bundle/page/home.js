@@ -10,8 +10,8 @@ async function drawHome(live, params) {
   const pair = pairOf(params);
   const number = Math.max(0, Number(params.get("case")) || 0) % Math.max(1, cases.length);
   const parts = pair.parts.map((part, at) => partOf(part, pair.runs[at]));
-  const drawn = cases.length ? [await caseOf(cases[number], pair.runs), another(number)] : [];
-  live.replaceChildren(make("div", { class: "sentence" }, parts), make("div", { class: "controls" }, pairChoice(params)), ...drawn);
+  const drawn = cases.length ? [await caseOf(cases[number], pair.runs, "h2"), another(number)] : [];
+  live.replaceChildren(make("div", { class: "sentence" }, parts, pairChoice(params)), ...drawn);
 }
 
 /** What a run does, to how many, how sure that is; it opens those questions. */

@@ -66,7 +66,7 @@ function search(params) {
     typing = setTimeout(() => change({ q: event.target.value, page: "" }, { quietly: true }), 250);
   };
   const field = make("input", { type: "search", id: "q", value: params.get("q") || "", input: typed });
-  return make("label", { for: "q" }, make("span", {}, "Words"), field);
+  return make("div", { class: "field" }, make("label", { for: "q" }, "Words"), field);
 }
 
 /** Which runs have a column, or a card in Compare. */
