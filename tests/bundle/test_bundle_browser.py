@@ -19,6 +19,7 @@ from safeeraser.score.metrics import trained_concepts
 pytestmark = pytest.mark.slow
 
 VIEWS = ("home", "metrics", "samples", "item", "cases", "origin")
+FEWER = {"samples": "?category=Weapon&seen=unseen"}  # lines are alike
 HOSTILE = (
     "<img src=x onerror=\"document.title='broken'\"></script><script>document.title='broken'</script> "
     "\u2028 [link](https://evil.example) ${1} \\u003c 😀"
@@ -78,11 +79,14 @@ def tab(browser: Browser, bundle: Path) -> Iterator[Reader]:
 
 def test_every_view_is_accessible_and_nothing_is_cut_off(tab: Reader):
     for view in VIEWS:
-        page = tab.open(f"#/{view}")
-        for scheme in ("light", "dark"):
+        page = tab.open(f"#/{view}{FEWER.get(view, '')}")
+        for scheme in ("light", "dark") if view in ("metrics", "samples") else ("light",):
             page.emulate_media(color_scheme=scheme)
             # Else axe asks for the style sheets, which the page's policy forbids.
-            found = Axe().run(page, options={"preload": False}).response["violations"]
+            options = {"preload": False, "resultTypes": ["violations"]}
+            # What is not a colour does not change with the scheme.
+            options |= {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
+            found = Axe().run(page, options=options).response["violations"]
             assert [f"{one['id']}: {node['target']}" for one in found for node in one["nodes"]] == [], (view, scheme)
         for width in (1366, 800, 420):
             page.set_viewport_size({"width": width, "height": 900})
