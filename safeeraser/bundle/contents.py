@@ -16,8 +16,8 @@ import pandas as pd
 from safeeraser.charts import handout, outcome_words, sentence, twins
 from safeeraser.charts.provenance import DIGITS
 from safeeraser.charts.words import few, percent, score_of, wording, written
+from safeeraser.config import RunConfig
 from safeeraser.data.records import VQA
-from safeeraser.losses import BASE
 from safeeraser.report.collecting import Group
 from safeeraser.score import counted, outcomes
 from safeeraser.score.counted import Counts
@@ -117,23 +117,27 @@ class Contents:
         }
 
     def _pairs(self) -> list[dict[str, Any]]:
-        """Runs that Home holds against each other: without PD, with PD, and the base model; PO's first."""
+        """Runs that Home holds against each other: without PD, with PD, and their base model; PO's first."""
         configs = {label: run.config for label, run in self.group.runs.items()}
         found: list[tuple[str, ...]] = [*twins.pairs(configs)]
-        alone = [(label,) for label, config in configs.items() if config.trains and label not in set(sum(found, ()))]
-        bases = [label for label, config in configs.items() if config.method == BASE][:1]
-        rows = dict(zip(self.group.runs, self.group.rows, strict=True))
+        paired = {label for pair in found for label in pair}
+        found += [(label,) for label, config in configs.items() if config.trains and label not in paired]
+        found.sort(key=lambda pair: configs[pair[0]].method != "po")
+        return [self._pair((*pair, *self._base(configs[pair[0]]))) for pair in found]
+
+    def _base(self, config: RunConfig) -> list[str]:
+        """The base model's run of these settings, where it is here."""
+        wanted = config.base().run_name()
+        return [label for label, run in self.group.runs.items() if run.config.run_name() == wanted][:1]
+
+    def _pair(self, labels: Sequence[str]) -> dict[str, Any]:
         places = {label: place for place, label in enumerate(self.group.runs)}
-        return [
-            {
-                "runs": [places[label] for label in (*pair, *bases)],
-                "parts": [
-                    sentence.part(configs[label], self.counts[label], score_of(rows[label], "sarr"))._asdict()
-                    for label in (*pair, *bases)
-                ],
-            }
-            for pair in sorted([*found, *alone], key=lambda pair: configs[pair[0]].method != "po")
-        ]
+        rows = dict(zip(self.group.runs, self.group.rows, strict=True))
+        parts = (
+            sentence.part(self.group.runs[label].config, self.counts[label], score_of(rows[label], "sarr"))
+            for label in labels
+        )
+        return {"runs": [places[label] for label in labels], "parts": [part._asdict() for part in parts]}
 
     def _cases(self) -> list[tuple[int, int]]:
         """The same question about a safe and a harmful picture, as places of items, in an order drawn by seed.
@@ -198,7 +202,7 @@ def _seeds(seeds: Iterable[int]) -> str:
     return f"seed{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
 
 
-def _run(label: str, config: Any) -> dict[str, Any]:
+def _run(label: str, config: RunConfig) -> dict[str, Any]:
     return {"label": label, "method": config.method, "pd": config.pd and config.trains}
 
 

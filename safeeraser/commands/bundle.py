@@ -48,7 +48,7 @@ def do(options: argparse.Namespace) -> None:
         _confirm(group.rows[0]["data"])
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     chosen = folder.Choices(_command(options), made, options.seed, options.with_originals, options.space)
-    folder.write(group, options.out, chosen, track=_track)
+    folder.write(group, options.out.resolve(), chosen, track=_track)
     say(f"bundle: {options.out / 'index.html'}")
 
 

@@ -178,6 +178,10 @@ def test_a_hostile_answer_is_text(browser: Browser, tmp_path: Path, monkeypatch:
     assert "broken" not in page.title()
     assert page.locator("article a, article img, article script").count() == 0
     assert made.said == []
+    (made.bundle / "data" / "answers-000.js").unlink()
+    expect(made.open("#/item").get_by_role("alert")).to_have_text(
+        "data/answers-000.js is missing: copy the whole folder"
+    )
     page.context.close()
 
 

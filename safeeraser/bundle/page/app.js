@@ -40,11 +40,13 @@ function turnTo(name, section) {
 
 /** What gives the focus back to the field that has it, once that is drawn anew. */
 function heldFocus() {
-  const { id, selectionStart } = document.activeElement ?? {};
+  const { id, selectionStart, value } = document.activeElement ?? {};
   return () => {
     const again = id ? document.getElementById(id) : null;
     again?.focus({ preventScroll: true });
-    if (again?.type === "search") again.setSelectionRange(selectionStart, selectionStart);
+    if (again?.type !== "search") return;
+    again.value = value; // what was typed meanwhile
+    again.setSelectionRange(selectionStart, selectionStart);
   };
 }
 

@@ -33,8 +33,9 @@ function steps(params, places, place) {
     return href ? make("a", { id, class: "button", href }, words) : make("span", { class: "button off" }, words);
   };
   const where = at < 0 ? "not among the filtered questions" : `${counted(at + 1)} of ${counted(places.length)}`;
+  const back = changed(kept(params), { page: at < ROWS ? "" : String(Math.floor(at / ROWS) + 1) });
   return make("p", { class: "steps" }, step("Previous (k)", "previous", at - 1), step("Next (j)", "next", at + 1),
-    make("b", {}, where), make("a", { href: addressOf("samples", kept(params)) }, "Back to Samples"));
+    make("b", {}, where), make("a", { href: addressOf("samples", back) }, "Back to Samples"));
 }
 
 function about(item) {
