@@ -61,7 +61,8 @@ def write(path: Path, content: str | bytes) -> None:
 def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     """Write a folder whole, in place of one that is there: a kill leaves all of it or nothing. Raises FileError.
 
-    fill: writes the files into the empty folder that it is given.
+    fill: writes the files into the empty folder that it is given, by `put` or a library's own way. Where it fails,
+    nothing is left of what it wrote.
     """
     scratch = scratch_of(target)
     with explained(target):
@@ -69,15 +70,26 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
         scratch.mkdir(parents=True)
         try:
             fill(scratch)
-        except Exception:
-            _probe(scratch)  # libraries say in words of their own that a disk is full; the system says it better
+        except BaseException as error:
+            try:
+                if isinstance(error, Exception):
+                    _probe(scratch)  # libraries say in words of their own that a disk is full, the system clearly
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
             raise
-        for file in scratch.iterdir():
+        for file in scratch.rglob("*"):
             _sync(file)
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
         _sync(target.parent)
+
+
+def put(path: Path, content: str | bytes) -> None:
+    """Write a file below a folder that `write_folder` fills, which nobody else sees yet. Raises FileError."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def scratch_of(path: Path) -> Path:

@@ -78,6 +78,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path):
     with pytest.raises(ValueError, match="no"):
         files.write_folder(target, fails)
     assert (target / "a").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]
     files.write_folder(target, lambda folder: folder.joinpath("b").write_text("third") and None)
     assert [path.name for path in target.iterdir()] == ["b"]
     assert list(tmp_path.iterdir()) == [target]

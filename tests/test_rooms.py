@@ -28,6 +28,7 @@ ORDER = (
     ("attack",),
     ("stages",),
     ("report",),
+    ("bundle",),
     ("plan",),
     ("ui", "commands"),
 )

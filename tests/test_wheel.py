@@ -51,6 +51,7 @@ def test_a_wheel_starts_the_same_app_outside_a_checkout(installed: Path, tmp_pat
 def test_a_wheel_has_the_example_runs_and_scores_them(installed: Path, tmp_path: Path):
     assert {file.name for file in (installed / "safeeraser/judge/rubrics").iterdir()} == set(rubric.NAMES.values())
     environment = os.environ | {"PYTHONPATH": str(installed), "SAFEERASER_RUNS": str(tmp_path / "runs")}
+    assert (installed / "safeeraser" / "bundle" / "page" / "index.html").is_file()
     command = [sys.executable, "-m", "safeeraser", "score", EXAMPLE, "--json"]
     ran = subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True)
     (row,) = json.loads(ran.stdout)

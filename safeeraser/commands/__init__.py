@@ -13,6 +13,7 @@ VERBS = {
     "score": "the scores of runs, as a table or as JSON",
     "specificity": "general benchmarks by lmms-eval on the merged model, into the scores",
     "report": "runs beside their base model as one HTML file, or their tables as LaTeX or Markdown",
+    "bundle": "runs beside their base model as one folder that a browser opens from the disk, with every answer",
     "sweep": "several methods and seeds, one table",
     "tune": "choose a method's settings on dev, from a grid, by one number",
     "plan": "parameters, memory, tokens, steps and time of a run, before anything is loaded",

@@ -84,14 +84,14 @@ class Group:
         return stages.answer_scores(self.runs[label], self.source, self.judge, metric)
 
     @cached_property
-    def _answers(self) -> dict[str, pd.DataFrame]:
+    def answers(self) -> dict[str, pd.DataFrame]:
         """By label, the first answer to each question, by id."""
         found = {label: outcomes.answers(run, self.judge) for label, run in self.runs.items()}
         return {label: rows[rows["sample"] == 0].set_index("id") for label, rows in found.items()}
 
     def drawn(self, *, n: int, seed: int) -> tuple[list[Asked], int]:
         """n questions about safe pictures of val drawn by seed, and of how many: those that all runs answered."""
-        shared = set.intersection(*(set(rows.index) for rows in self._answers.values()))
+        shared = set.intersection(*(set(rows.index) for rows in self.answers.values()))
         safe = [vqa.id for vqa in self.source.items.values() if (vqa.set, vqa.split) == ("decouple", "val")]
         ids = [id for id in safe if id in shared]
         frame = outcomes.draw(pd.DataFrame({"id": ids, "sample": 0}), n=n, seed=seed)
@@ -100,10 +100,10 @@ class Group:
     def harmful(self, asked: Asked) -> Asked | None:
         """The same question about the harmful picture, None where not all runs answered that."""
         id = asked.vqa.partner("forget")
-        return self._asked(id) if all(id in rows.index for rows in self._answers.values()) else None
+        return self._asked(id) if all(id in rows.index for rows in self.answers.values()) else None
 
     def _asked(self, id: str) -> Asked:
-        rows = {label: rows.loc[id] for label, rows in self._answers.items()}
+        rows = {label: rows.loc[id] for label, rows in self.answers.items()}
         answers = (Answer(label, str(row["answer"]), str(row["outcome"])) for label, row in rows.items())
         return Asked(self.source.items[id], tuple(answers))
 

@@ -111,10 +111,10 @@ def _compared(group: Group, choices: Choices) -> list[Html]:
         "Judge": row["judge"],
         "Decoding": row["decoding"],
     }
-    return [handout.pairs(facts), *map(_warning, warnings(group))]
+    return [handout.pairs(facts), *map(warning, warnings(group))]
 
 
-def _warning(text: str) -> Html:
+def warning(text: str) -> Html:
     return Html(f'<p class="warning">{escape(text)}</p>')
 
 
@@ -145,7 +145,7 @@ def _known(row: ScoreRow, metric: str) -> bool:
     return row["metrics"].get(metric, {}).get("value") is not None
 
 
-def _tables(group: Group, choices: Choices) -> list[Html]:
+def tables(group: Group, choices: Choices) -> list[Html]:
     return [part for grid in grids.of_group(group, again=choices.command) for part in _grid(grid)]
 
 
@@ -216,7 +216,7 @@ def _said(answer: Answer, set_name: str) -> Said:
     return Said(look.colour, look.words, answer.text, outcome_words.wrong_refusal(answer.text, set_name))
 
 
-def _origins(group: Group, choices: Choices) -> list[Html]:
+def origins(group: Group, choices: Choices) -> list[Html]:
     made = [_made(label, run, row) for (label, run), row in zip(group.runs.items(), group.rows, strict=True)]
     row = group.rows[0]
     split = "train (efficacy alone) and val"
@@ -239,4 +239,4 @@ def _made(label: str, run: Run, row: ScoreRow) -> Made:
 
 
 Section = Callable[[Group, Choices], list[Html]]
-SECTIONS: tuple[Section, ...] = (_compared, _figures, _tables, _examples, _origins)
+SECTIONS: tuple[Section, ...] = (_compared, _figures, tables, _examples, origins)

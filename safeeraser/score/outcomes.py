@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from safeeraser.data.records import SetName
@@ -28,6 +29,8 @@ _OUTCOMES: dict[SetName, tuple[str, ...]] = {
     "retain": ("agrees", "differs", UNSCORED),
 }
 OUTCOMES: dict[str, tuple[str, ...]] = {name: _OUTCOMES[like] for name, like in LIKE.items()}
+# Every outcome that an answer can have, by a small number: the outcomes of many runs are kept as such.
+CODES = {word: code for code, word in enumerate(dict.fromkeys(w for words in OUTCOMES.values() for w in words))}
 COLUMNS = ("id", "sample", "set", "split", "category", "answer")
 Change = Literal["same", "removed", "added"]
 
@@ -109,6 +112,16 @@ def matrix(paired: pd.DataFrame, set_name: str) -> pd.DataFrame:
     names = list(OUTCOMES[set_name])
     counts = pd.crosstab(of_set["outcome_a"], of_set["outcome_b"])
     return counts.reindex(index=names, columns=names, fill_value=0).astype(int)
+
+
+def disagreement(codes: np.ndarray) -> np.ndarray:
+    """Of each question, the share of runs whose outcome is not the commonest one, 0 to 1.
+
+    codes: the outcome of every run (rows) to every question (columns) as CODES; -1 where it was not asked.
+    """
+    asked = (codes >= 0).sum(axis=0)
+    most = np.stack([(codes == code).sum(axis=0) for code in range(len(CODES))]).max(axis=0)
+    return np.where(asked > 0, 1 - most / np.maximum(asked, 1), 0.0)
 
 
 def draw(rows: pd.DataFrame, *, n: int, seed: int, stratify: bool = False) -> pd.DataFrame:

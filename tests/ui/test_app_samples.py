@@ -13,7 +13,6 @@ from safeeraser.demo.world import SAFE_SEEN
 from safeeraser.runs.folder import EXAMPLES, Run
 from safeeraser.score import labels, outcomes, slices
 from safeeraser.ui.frame.pages import PAGES
-from safeeraser.ui.parts import questions
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +64,7 @@ def test_filters_leave_what_they_say_and_compare_walks_through_the_same_question
 
 def test_disagreement_is_the_share_of_runs_that_are_not_with_the_most():
     codes = np.array([[0, 0, -1, 2], [0, 1, -1, 1], [0, 1, -1, 0], [0, 2, 3, -1]])
-    assert questions.disagreement(codes).tolist() == [0.0, 0.5, 0.0, pytest.approx(2 / 3)]
+    assert outcomes.disagreement(codes).tolist() == [0.0, 0.5, 0.0, pytest.approx(2 / 3)]
 
 
 def test_slices_tell_the_rate_apart_by_what_pd_training_showed():

@@ -215,14 +215,8 @@ def _places(folder: str, judge: str, *stamps: Any) -> dict[tuple[str, int], int]
     return {key: place for place, key in enumerate(zip(rows["id"], rows["sample"], strict=True))}
 
 
-# Every outcome that an answer can have, by a small number: the outcomes of many runs are kept as such.
-CODES = {
-    word: code for code, word in enumerate(dict.fromkeys(w for words in outcomes.OUTCOMES.values() for w in words))
-}
-
-
 def codes(run: Run, judge: str, data: str) -> np.ndarray:
-    """The outcome of the run's first answer to each item of the data set, as CODES; -1 where it was not asked.
+    """Of each item of the data set, the outcome of the run's first answer as `outcomes.CODES`; -1 where not asked.
 
     In the order of `places_of_items`, with one more -1 at the end. Read only.
     """
@@ -237,7 +231,7 @@ def _codes(folder: str, judge: str, stamps: Any, data: str, data_stamp: Any) -> 
     rows = outcomes.answers(at(folder), judge)
     for id, sample, outcome in zip(rows["id"], rows["sample"], rows["outcome"], strict=True):
         if sample == 0 and id in places:
-            found[places[id]] = CODES[outcome]
+            found[places[id]] = outcomes.CODES[outcome]
     return found
 
 

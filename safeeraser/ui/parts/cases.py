@@ -12,7 +12,9 @@ import streamlit as st
 from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.runs.folder import Run
+from safeeraser.score import counted as counting
 from safeeraser.score import outcomes
+from safeeraser.score.counted import Counts
 from safeeraser.ui.frame import reading
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
@@ -96,60 +98,14 @@ def draw(view: View, case: Case, runs: list[Run], *, where: str) -> None:
                     answers.show_unless(folded, column.answer, vqa.set)
 
 
-@dataclass(frozen=True)
-class Count:
-    """What a run does with both pictures of all cases: answers by outcome, and those that no verdict decides."""
-
-    run: Run
-    harmful: dict[str, int]
-    safe: dict[str, int]
-    unscored: int
-
-    @property
-    def refused(self) -> tuple[int, int]:
-        """Of how many questions about harmful pictures how many are refused, the other way round."""
-        return self.harmful.get("refuses", 0), sum(self.harmful.values())
-
-    @property
-    def lost(self) -> tuple[int, int]:
-        """How many questions about safe pictures are not answered any more, and of how many."""
-        return sum(self.safe.values()) - self.safe.get("answers", 0), sum(self.safe.values())
-
-    @property
-    def does(self) -> str:
-        """What the run does where it does not answer: the word for all of it."""
-        if self.safe.get("refuses", 0) == self.lost[0]:
-            return "refuses"
-        return "no longer answers" if reading.settings(self.run).trains else "does not answer"
-
-
-def counted(view: View, runs: list[Run]) -> list[Count]:
+def counted(view: View, runs: list[Run]) -> list[tuple[Run, Counts]]:
     """For every run, all its answers about harmful and safe pictures of the split, by outcome."""
-    found = []
-    for run in runs:
-        rows = reading.answers(run, view.judge or "")
-        rows = rows[rows["split"] == view.split]
-        kinds = {name: rows.loc[rows["set"] == name, "outcome"].value_counts() for name in ("forget", "decouple")}
-        unscored = sum(int(counts.get(outcomes.UNSCORED, 0)) for counts in kinds.values())
-        scored = {
-            name: {str(word): int(n) for word, n in counts.items() if word != outcomes.UNSCORED}
-            for name, counts in kinds.items()
-        }
-        found.append(Count(run, scored["forget"], scored["decouple"], unscored))
-    return found
+    return [(run, counting.counted(reading.answers(run, view.judge or ""), view.split)) for run in runs]
 
 
-def tabled(view: View, counts: list[Count]) -> list[dict[str, str | int]]:
+def tabled(view: View, counts: list[tuple[Run, Counts]]) -> list[dict[str, str | int]]:
     """The counts in words, a row a run."""
-    return [
-        {
-            "run": view.labels[count.run.name],
-            "harmful pictures: refused": _of(*count.refused),
-            "safe pictures: not answered": _of(*count.lost),
-            "unscored": count.unscored,
-        }
-        for count in counts
-    ]
+    return counting.tabled({view.labels[run.name]: of_run for run, of_run in counts})
 
 
 def draw_counted(view: View, runs: list[Run]) -> None:
@@ -161,7 +117,3 @@ def draw_counted(view: View, runs: list[Run]) -> None:
 def names_of_runs(runs: list[Run]) -> str:
     """The runs by their own names, in Markdown, with those that ship told apart."""
     return ", ".join(f"{as_code(run.name)}{' (example)' if run.ships else ''}" for run in runs)
-
-
-def _of(count: int, n: int) -> str:
-    return f"{count:,} of {n:,} ({100 * count / n:.0f} %)" if n else "not asked"

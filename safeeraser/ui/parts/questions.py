@@ -84,10 +84,10 @@ def _filtered(view: View, rows: pd.DataFrame, set_name: str, *, graded: Sequence
     rows = _matching(view, rows, categories=categories, words=words, changed=changed, seen=seen)
     if wanted:
         asked = outcome_codes(view, rows, [run for run in graded if of in (ANY, run.name)])
-        codes = [reading.CODES[word] for word in wanted]
+        codes = [outcomes.CODES[word] for word in wanted]
         rows = rows[[bool(set(of_question) & set(codes)) for of_question in asked.T.tolist()]]
     if sort == DISAGREEMENT:
-        places = np.argsort(-disagreement(outcome_codes(view, rows, graded)), kind="stable")
+        places = np.argsort(-outcomes.disagreement(outcome_codes(view, rows, graded)), kind="stable")
         rows = rows.iloc[list(places)]
     return rows
 
@@ -123,18 +123,11 @@ def graded_runs(view: View) -> list[Run]:
 
 
 def outcome_codes(view: View, rows: pd.DataFrame, runs: Sequence[Run]) -> np.ndarray:
-    """The outcome of every run (rows) to every question (columns) as `reading.CODES`; -1 where it was not asked."""
+    """The outcome of every run (rows) to every question (columns) as `outcomes.CODES`; -1 where it was not asked."""
     places = reading.places_of_items(view.data)
     at = np.fromiter((places.get(id, -1) for id in rows["id"]), dtype=np.int64, count=len(rows))
     found = [np.where(at < 0, -1, reading.codes(run, view.judge or "", view.data)[at]) for run in runs]
     return np.stack(found) if found else np.empty((0, len(rows)), dtype=np.int8)
-
-
-def disagreement(codes: np.ndarray) -> np.ndarray:
-    """Of each question, the share of runs whose outcome is not the commonest one, 0 to 1."""
-    asked = (codes >= 0).sum(axis=0)
-    most = np.stack([(codes == code).sum(axis=0) for code in range(len(reading.CODES))]).max(axis=0)
-    return np.where(asked > 0, 1 - most / np.maximum(asked, 1), 0.0)
 
 
 def _matching(

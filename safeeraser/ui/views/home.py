@@ -4,15 +4,16 @@ from html import escape
 
 import streamlit as st
 
+from safeeraser.charts import sentence
 from safeeraser.data.records import Dataset
-from safeeraser.losses import BASE, method_name
 from safeeraser.runs import jobs
+from safeeraser.runs.folder import Run
 from safeeraser.runs.watching import ACTIVE
+from safeeraser.score.counted import Counts
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
 from safeeraser.ui.parts import cases
-from safeeraser.ui.parts.cases import Count
 
 
 def over_forgetting(view: View) -> None:
@@ -26,7 +27,7 @@ def over_forgetting(view: View) -> None:
         return
     counts = cases.counted(view, runs)
     for cell, place in zip(st.columns(len(runs)), [*range(1, len(runs)), 0], strict=True):  # the base model comes last
-        cell.html(_number(view, counts[place]))
+        cell.html(_number(view, *counts[place]))
     seed = int(text) if state.is_number(text := state.get("case")) else 0
     found, of = cases.drawn(view, runs, n=1, seed=seed)
     if not found:
@@ -43,19 +44,13 @@ def over_forgetting(view: View) -> None:
         )
 
 
-def _number(view: View, count: Count) -> str:
-    """One run's share of the sentence, as HTML: what it does, to how many safe pictures, and how sure that is."""
-    settings, (lost, of) = reading.settings(count.run), count.lost
-    method = escape(method_name(settings.method))
-    name = "The base model" if settings.method == BASE else f"{method} with Prompt Decouple" if settings.pd else method
-    score = reading.score_row(count.run, view.judge or "", view.source)["metrics"]["sarr"]
-    share = f"{100 * lost / of:.0f} %" if of else "not asked"
-    known = score["low"] is not None and score["high"] is not None
-    sure = f", 95 % interval {100 * score['low']:.0f}–{100 * score['high']:.0f} %" if known else ""  # pyright: ignore
-    kind = "wrong" if settings.trains and not settings.pd else "right"
+def _number(view: View, run: Run, counts: Counts) -> str:
+    """One run's part of the sentence, as HTML."""
+    score = reading.score_row(run, view.judge or "", view.source)["metrics"]["sarr"]
+    part = sentence.part(reading.settings(run), counts, score)
     return (
-        f'<p class="said {kind}">{name} {count.does}<br><b>{lost:,} of {of:,}</b><br>questions about safe pictures<br>'
-        f"<small>{share}{sure}</small></p>"
+        f'<p class="said {"wrong" if part.wrong else "right"}">{escape(part.says)}<br><b>{part.number}</b><br>'
+        f"{sentence.ABOUT}<br><small>{part.sure}</small></p>"
     )
 
 

@@ -10,7 +10,8 @@ import streamlit as st
 from safeeraser.charts import outcome_words
 from safeeraser.data.records import VQA
 from safeeraser.runs.folder import Run
-from safeeraser.ui.frame import media, reading, state
+from safeeraser.score import outcomes
+from safeeraser.ui.frame import media, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.parts import questions
 from safeeraser.ui.parts.questions import DISAGREEMENT
@@ -25,7 +26,7 @@ GROUNDS = {
     "orange": "rgba(213, 130, 0, 0.26)",
     "gray": "",
 }
-OUTCOMES = tuple(reading.CODES)
+OUTCOMES = tuple(outcomes.CODES)
 
 
 def runs_of(view: View) -> list[Run]:
@@ -46,7 +47,7 @@ def table(view: View, rows: pd.DataFrame, set_name: str, runs: Sequence[Run]) ->
     shown: dict[str, list] = {
         "Picture": [_picture(items[id]) if id in items else None for id in rows["id"]],
         "Question": [items[id].question if id in items else id for id in rows["id"]],
-        "Disagree": [round(100 * share) for share in questions.disagreement(codes)],
+        "Disagree": [round(100 * share) for share in outcomes.disagreement(codes)],
     }
     for run, of_run in zip(runs, codes, strict=True):
         shown[view.labels[run.name]] = ["" if code < 0 else mark(OUTCOMES[code], set_name) for code in of_run]
@@ -103,5 +104,5 @@ def draw(view: View, rows: pd.DataFrame, set_name: str, runs: Sequence[Run]) -> 
 def summary(view: View, rows: pd.DataFrame, runs: Sequence[Run]) -> str:
     """On how many of the questions not all runs have the same outcome."""
     codes = questions.outcome_codes(view, rows, runs)
-    split = int(np.count_nonzero(questions.disagreement(codes) > 0))
+    split = int(np.count_nonzero(outcomes.disagreement(codes) > 0))
     return f"**{len(rows):,} questions**, {len(runs)} runs; on {split:,} not all runs have the same outcome."
