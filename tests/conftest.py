@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Half as many workers again as cores: a test often waits for a disk, a server or a browser."""
+    return 3 * (os.cpu_count() or 1) // 2 or 1
+
+
 @pytest.fixture(scope="session")
 def tiny_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo world with one record per harmful concept and split."""

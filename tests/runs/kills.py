@@ -2,8 +2,10 @@
 
     python kills.py FOLDER FIRST EVERY -- WORDS OF THE COMMAND
 
-This process runs the command once, whole; each kill and each resumption is a fork of it, which needs no import any
-more. Prints a line for each kill: the operation, and `same` or what differs. Ends when no operation is left.
+This process runs the command once, whole. Then it runs in a fork, which before every such operation forks itself and is
+killed: what it leaves is copied and resumed, while its copy goes on to be killed at the next. So nothing is done twice
+but what a resumption does. Prints a line for each kill: the operation, and `same` or what differs. Ends when no
+operation is left.
 """
 
 import gc
@@ -12,6 +14,8 @@ import os
 import shutil
 import signal
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +28,48 @@ OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.trun
 MEASURED = ("seconds", "peak_memory")
 
 
-def forked(words: list[str], runs: Path, *, kill_at: int | None = None) -> tuple[int, str]:
-    """Run the command in a fork; returns its wait status, and the operation before which it was killed."""
-    reader, writer = os.pipe()
+def resumed(words: list[str], runs: Path) -> int:
+    """Run the command in a fork; returns its wait status."""
     child = os.fork()
     if not child:
         os.environ["SAFEERASER_RUNS"] = str(runs)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # errors are worth reading
+        os._exit(cli.main(words))
+    return os.waitpid(child, 0)[1]
+
+
+def killed(words: list[str], runs: Path, first: int, every: int) -> Iterator[tuple[int, str]]:
+    """Run the command in a fork that is killed time and again; yields each kill's number and the operation before it.
+
+    The folder stays as the killed process left it until the next is asked for.
+    """
+    told, tell = os.pipe()
+    asked, ask = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(ask)
+        os.close(told)
+        os.environ["SAFEERASER_RUNS"] = str(runs)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
-        if kill_at is not None:  # of a resumption, errors are worth reading
-            os.dup2(nowhere, 2)
-            sys.addaudithook(killer(kill_at, f"{runs}/", writer))
+        os.dup2(nowhere, 2)
+        sys.addaudithook(killer(range(first, sys.maxsize, every), f"{runs}/", tell, asked))
         os._exit(cli.main(words))
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        operation = pipe.read().decode()
-    return os.waitpid(child, 0)[1], operation
+    os.close(tell)
+    os.close(asked)
+    with os.fdopen(told) as kills, os.fdopen(ask, "wb", buffering=0) as go_on:
+        for kill in kills:
+            number, operation = kill.rstrip("\n").split(" ", 1)
+            yield int(number), operation
+            go_on.write(b".")
+    os.waitpid(child, 0)
 
 
-def killer(kill_at: int, inside: str, told: int) -> Any:
-    """An audit hook that kills this process before the operation of this number among those below a folder."""
+def killer(numbers: range, inside: str, tell: int, asked: int) -> Any:
+    """An audit hook that kills this process before the operations of these numbers among those below a folder.
+
+    A copy of the process is left, which tells of it once the process is dead, and goes on when it is asked to.
+    """
     count = 0
 
     def hook(event: str, arguments: tuple) -> None:
@@ -51,9 +77,15 @@ def killer(kill_at: int, inside: str, told: int) -> Any:
         if event not in OPERATIONS or not str(arguments[0]).startswith(inside):
             return
         count += 1
-        if count == kill_at:
-            os.write(told, f"{event} {str(arguments[0]).removeprefix(inside)}".encode())
-            os.kill(os.getpid(), signal.SIGKILL)
+        if count not in numbers:
+            return
+        before = os.getpid()
+        if os.fork():
+            os.kill(before, signal.SIGKILL)
+        while os.getppid() == before:
+            time.sleep(0.001)
+        os.write(tell, f"{count} {event} {str(arguments[0]).removeprefix(inside)}\n".encode())
+        os.read(asked, 1)
 
     return hook
 
@@ -83,18 +115,15 @@ def main(folder: Path, first: int, every: int, words: list[str]) -> None:
     assert cli.main(words) == 0, "the command fails even when nobody kills it"
     whole = found(folder / "whole")
     gc.freeze()  # a fork need not walk through, and so copy, what was imported
-    number = first
-    while True:
-        runs = folder / f"killed-{number}"
-        status, operation = forked(words, runs, kill_at=number)
-        if not os.WIFSIGNALED(status):
-            return
-        status, _ = forked(words, runs)
-        now = found(runs)
+    left = folder / "left"
+    for number, operation in killed(words, folder / "killed", first, every):
+        if (folder / "killed").exists():
+            shutil.copytree(folder / "killed", left)
+        status, now = resumed(words, left), found(left)
         differs = sorted(name for name in whole.keys() | now.keys() if whole.get(name) != now.get(name))
         print(f"{number} {operation}: {f'exit {status}, {differs}' if status or differs else 'same'}", flush=True)
-        shutil.rmtree(runs)
-        number += every
+        shutil.rmtree(left)
+    assert found(folder / "killed") == whole, "what went on from every kill ended otherwise"
 
 
 if __name__ == "__main__":
