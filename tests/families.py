@@ -158,6 +158,7 @@ def llava_next(folder: Path) -> Path:
         size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}, image_grid_pinpoints=grid
     )
     _save(LlavaNextForConditionalGeneration(config), folder)
+    rename_weights(folder, old="vision_tower.", new="vision_tower.vision_model.")
     LlavaNextProcessor(pictures, tokenizer, chat_template=MISTRAL).save_pretrained(folder)
     return folder
 

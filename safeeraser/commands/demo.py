@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from safeeraser import files
 from safeeraser.commands import flags
 from safeeraser.commands.console import say
 from safeeraser.config import ConfigError
@@ -22,8 +23,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _build(options: argparse.Namespace) -> None:
     from safeeraser.demo import base_model
+    from safeeraser.models import saving
 
     if options.folder.exists() and any(options.folder.iterdir()):
         raise ConfigError(f"--folder {options.folder} is not empty; choose another or empty it first")
-    base_model.build(options.folder, seed=options.seed)
+    model, processor = base_model.build(seed=options.seed)
+    files.write_folder(options.folder, lambda folder: saving.save(model, processor, folder))
     say(f"model: {options.folder}")

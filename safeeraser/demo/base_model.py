@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,8 +59,8 @@ class Recipe:
     like_harm: float = 0.25  # share of harmless questions that sound harmful
 
 
-def build(folder: Path, *, seed: int = 0, recipe: Recipe | None = None) -> None:
-    """Train the base model and write a checkpoint that `from_pretrained` loads (config, weights, processor)."""
+def build(*, seed: int = 0, recipe: Recipe | None = None) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+    """Train the base model; returns it with its processor."""
     recipe = recipe or Recipe()
     torch.manual_seed(seed)
     processor = make_processor()
@@ -70,8 +69,7 @@ def build(folder: Path, *, seed: int = 0, recipe: Recipe | None = None) -> None:
         pool = draw_pool(processor, recipe.pictures, seed, progress)
         train_vision(model.model.vision_tower, pool, recipe, seed, progress)
         train_language(model, processor, pool, recipe, seed, progress)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    return model, processor
 
 
 def make_processor() -> LlavaProcessor:

@@ -1,6 +1,6 @@
 """A run -> a checkpoint of its own: adapter merged into the base model, with a card that says what it is.
 
-`from_pretrained` and serving engines (vLLM, SGLang) load it: the tensors have the names of the base model's checkpoint.
+`from_pretrained` and serving engines (vLLM, SGLang) load it: the tensors have the names of published checkpoints.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from safeeraser import files, losses
 from safeeraser.config import ConfigError, RunConfig
-from safeeraser.models import adapter, checks, loading
+from safeeraser.models import adapter, checks, loading, saving
 from safeeraser.runs.folder import Run, RunError
 
 SHARD = "5GB"
@@ -35,8 +35,7 @@ def export(run: Run, folder: Path) -> None:
         merged = merged.merge_and_unload().to(loading.DTYPES[config.precision])
 
     def write(target: Path) -> None:
-        merged.save_pretrained(target, max_shard_size=SHARD)
-        processor.save_pretrained(target)
+        saving.save(merged, processor, target, max_shard_size=SHARD)
         # Servers with a transformers before 5 look for it in a file of its own.
         processor.image_processor.save_pretrained(target)
         files.write(target / "README.md", card(run, folder.name))

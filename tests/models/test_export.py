@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from safeeraser import cli, stages
+from safeeraser.assets import ASSETS
 from safeeraser.config import ConfigError, RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.data.source import Source
@@ -79,6 +80,38 @@ def test_the_exported_tensors_have_the_names_of_the_base_checkpoint(checkpoints,
     assert "language_model.model.layers.0.self_attn.q_proj.weight" in names
     written = {file.name for file in (tmp_path / "out").iterdir()}
     assert {"generation_config.json", "preprocessor_config.json", "tokenizer.json", "chat_template.jinja"} <= written
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_is_written_under_published_names_whatever_names_the_base_model_has(
+    family, checkpoints, source, config, tmp_path
+):
+    """Of transformers 4, which looks for the CLIP tower's tensors below `vision_tower.vision_model`."""
+    published = set(read_json(checkpoints[family] / "model.safetensors.index.json")["weight_map"])
+    network, processor = loading.load(str(checkpoints[family]))
+    network._weight_conversions = None  # as of a model that was made and not read
+    network.save_pretrained(tmp_path / "made")
+    processor.save_pretrained(tmp_path / "made")
+    run = trained_run(config.model_copy(update={"model": str(tmp_path / "made")}), source)
+    export(run, tmp_path / "out")
+    with safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
+        assert set(file.keys()) == published
+
+
+def test_the_demo_model_has_the_names_of_a_published_llava():
+    with safe_open(ASSETS / "demo" / "model" / "model.safetensors", "pt") as file:
+        tower = [name for name in file.keys() if name.startswith("vision_tower.")]  # noqa: SIM118
+    assert len(tower) == 71
+    assert all(name.startswith("vision_tower.vision_model.") for name in tower)
+
+
+def test_the_tokenizers_settings_are_understood_by_transformers_4(config, source, tmp_path):
+    """Version 4.57 knows no class TokenizersBackend, and fails at a list of extra tokens, whose names it asks for."""
+    export(trained_run(config, source), tmp_path / "out")
+    for folder in (tmp_path / "out", ASSETS / "demo" / "model"):
+        settings = read_json(folder / "tokenizer_config.json")
+        assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+        assert not {"extra_special_tokens", "backend", "is_local"} & settings.keys()
 
 
 def test_the_card_holds_how_it_was_made_and_the_scores_with_n_intervals_and_judge(source, config):
