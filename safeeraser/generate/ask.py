@@ -84,7 +84,7 @@ class Asker:
         temperature: float = 0,
         seed: int = 0,
         seconds: float | None = None,
-    ) -> Iterator[list[str]]:
+    ) -> Generator[list[str]]:
         """The answers of runs, in their order, each time they grew; the last ones are whole.
 
         temperature: 0 decodes greedily, else what is drawn depends on seed alone. Closing the iterator ends the answers

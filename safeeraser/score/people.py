@@ -58,6 +58,11 @@ def file() -> Path:
     return root() / "labels.sqlite"
 
 
+def parts() -> tuple[Path, Path]:
+    """The files that change when something is added: SQLite keeps the latest rows apart."""
+    return file(), file().with_name(f"{file().name}-wal")
+
+
 @contextmanager
 def opened() -> Iterator[sqlite3.Connection | None]:
     """The file, brought up to date; None where there is none.

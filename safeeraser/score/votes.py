@@ -74,6 +74,13 @@ def add(vote: Vote) -> bool:
     return people.add("votes", **values)
 
 
+def of(token: str) -> str:
+    """The vote on the question of this token. Raises LabelError."""
+    with people.opened() as database:
+        assert database is not None
+        return database.execute("SELECT vote FROM votes WHERE token = ?", (token,)).fetchone()[0]
+
+
 def every(*, data: str | None = None, runs: Sequence[str] = ()) -> list[Vote]:
     """All votes, oldest first. data: on this data set alone; runs: between these alone. Raises LabelError."""
     with people.opened() as database:

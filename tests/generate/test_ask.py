@@ -349,7 +349,7 @@ def test_who_leaves_in_mid_answer_ends_it_and_frees_the_lane(asker: Asker, base:
     pid = asker.pid
     left = asker.stream(**how)
     next(left)
-    left.close()  # pyright: ignore[reportAttributeAccessIssue]
+    left.close()
     with lanes.held(lanes.of_questions("cpu"), deadline=time.monotonic()):
         pass
     assert asker.ask(**how)[0].answer == whole
