@@ -9,7 +9,7 @@ from safeeraser.charts import twins
 from safeeraser.score import metrics, slices, tables
 from safeeraser.ui.frame import header, state
 from safeeraser.ui.parts import cases, plots
-from safeeraser.ui.views import handouts, score_tables, scoring
+from safeeraser.ui.views import arena_votes, handouts, score_tables, scoring
 
 PUBLISHED = "Published numbers, second-hand"
 CHARTS = (
@@ -63,6 +63,7 @@ match section:
         st.caption(scoring.stands_on(rows, metric, clean=clean) + scoring.refuse_line(metric))
         st.subheader("Against the trivial baselines")
         st.markdown("\n".join(f"- {sentence}" for sentence in scoring.baselines(rows)))
+        arena_votes.draw(view, chosen)
     case "With PD":
         metric = state.select("Metric", metrics.main(), "dumbbell", default="sarr", format_func=scoring.name_of)
         scoring.warn_of_unlike(rows, [metric])

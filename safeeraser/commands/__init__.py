@@ -19,6 +19,7 @@ VERBS = {
     "plan": "parameters, memory, tokens, steps and time of a run, before anything is loaded",
     "jobs": "list the runs; launch, cancel or resume one",
     "app": "start the app in a browser",
+    "arena": "two models answer side by side in a browser, people vote blind; `arena results` counts the votes",
     "data": "check a data set, import answers",
     "cache": "list what is kept on disk to save time",
     "adapter": "import an adapter",

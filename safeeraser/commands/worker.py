@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from safeeraser.config import RunConfig
-from safeeraser.runs import jobs, watching
+from safeeraser.runs import jobs, lanes, watching
 from safeeraser.runs.contents import Launched
 from safeeraser.runs.folder import Run, identity, root
 
@@ -32,7 +32,7 @@ def main(name: str) -> int:
         with jobs.launch_lock():  # the launcher writes the same file
             _note(run, process=identity(psutil.Process()))
         launched = _facts(run)
-        with _held(run, root() / f".device-{launched['device']}.lock", may=lambda: _first(run, launched["device"])):
+        with _held(run, lanes.of_runs(launched["device"]), may=lambda: _first(run, launched["device"])):
             _note(run, started=time.time())
             status = _work(run, launched)
     except KeyboardInterrupt:
@@ -84,9 +84,7 @@ def _held(run: Run, lock: Path, *, may: Callable[[], bool]) -> Iterator[None]:
     """Wait until the lock is free and this run may have it, and hold it; the system lets go of it if we are killed."""
 
     def taken() -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lanes.taken(file):
             return False
         if not may():
             fcntl.flock(file, fcntl.LOCK_UN)

@@ -2,8 +2,11 @@
 
 It reads requests from stdin and writes replies to stdout, one JSON object a line, one reply a request:
 
-    {"id", "question", "path" | "data" (base64), "runs": [{"run", "folder", "adapted"}]}
+    {"id", "question", "path" | "data" (base64), "runs": [{"run", "folder", "adapted"}], "stream", "decoding"}
     {"id", "answers": [{"run", "answer", "seconds"}]} or {"id", "error"}
+
+decoding: settings of a run in the place of its own. With "stream", the answers grow side by side, and other lines go
+before the reply: {"id", "texts": [TEXT]}, the answers as far as they are. {"give_up": ID} ends such a request.
 
 The base model and the adapters last asked stay in memory. The process ends by itself: when stdin closes (whoever
 started it is gone), when nothing was asked for a while, and when it takes more memory than it was given.
@@ -18,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -35,6 +38,7 @@ from safeeraser.runs.folder import Run
 KEPT = 4  # adapters in memory
 MOST_NEW_TOKENS = 256  # somebody is waiting
 GIB = 2**30
+GIVE_UP = '{"give_up"'  # how such a line starts
 OUT_OF_MEMORY = (
     "A training run or another program may hold it: ask again when that is done, or ask a run with --device cpu."
 )
@@ -105,21 +109,55 @@ def _device(config: RunConfig) -> Any:
     return gpu if gpu is not None and config.device != "cpu" else torch.device("cpu")
 
 
-def reply(shelf: Shelf, request: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers of all runs of a request, in its order."""
+def reply(shelf: Shelf, request: dict[str, Any], tell: Callable[[list[str]], None]) -> list[dict[str, Any]]:
+    """The answers of all runs of a request, in its order.
+
+    tell: is told the answers as far as they are, where the request streams; what it raises ends them.
+    """
     with _picture(request) as picture:
-        return [_answer(shelf, asked, picture, request["question"]) for asked in request["runs"]]
+        growing = [_answer(shelf, asked, picture, request) for asked in request["runs"]]
+        ended = _side_by_side(growing, tell) if request.get("stream") else list(map(_alone, growing))
+    rows = zip(request["runs"], ended, strict=True)
+    return [{"run": asked["run"], "answer": text, "seconds": seconds} for asked, (text, seconds) in rows]
 
 
-def _answer(shelf: Shelf, asked: dict[str, Any], picture: Path, question: str) -> dict[str, Any]:
+def _alone(growing: Iterator[str]) -> tuple[str, float]:
+    """The text as it is at last, and the seconds that it took."""
+    start = time.monotonic()
+    *_, text = growing
+    return text, time.monotonic() - start
+
+
+def _side_by_side(growing: list[Iterator[str]], tell: Callable[[list[str]], None]) -> list[tuple[str, float]]:
+    """The texts as they are at last, and the seconds that each took; one after the other grows by a token."""
+    start = time.monotonic()
+    texts, seconds = [""] * len(growing), [0.0] * len(growing)
+    waiting = dict(enumerate(growing))
+    try:
+        while waiting:
+            for place, of_run in list(waiting.items()):
+                text = next(of_run, None)
+                if text is None:
+                    del waiting[place]
+                else:
+                    texts[place], seconds[place] = text, time.monotonic() - start
+            tell(texts)
+    finally:
+        for of_run in waiting.values():
+            of_run.close()  # pyright: ignore[reportAttributeAccessIssue]  # lets go of what it computes
+    return list(zip(texts, seconds, strict=True))
+
+
+def _answer(shelf: Shelf, asked: dict[str, Any], picture: Path, request: dict[str, Any]) -> Iterator[str]:
+    """A run's answer, in a stream also as far as it is."""
     from safeeraser.generate import answering
     from safeeraser.models import checks
     from safeeraser.models.encoder import Encoder, special_tokens
 
-    start = time.monotonic()
-    run = Run(Path(asked["folder"]))
+    run, question = Run(Path(asked["folder"])), request["question"]
     config = run.config
-    config = config.model_copy(update={"max_new_tokens": min(config.max_new_tokens, MOST_NEW_TOKENS)})
+    most = min(config.max_new_tokens, MOST_NEW_TOKENS)
+    config = config.model_copy(update={"max_new_tokens": most, **request.get("decoding", {})})
     model, processor = shelf.take(run, adapted=asked["adapted"])
     if written := special_tokens(processor, question):
         raise QuestionError(
@@ -128,8 +166,11 @@ def _answer(shelf: Shelf, asked: dict[str, Any], picture: Path, question: str) -
     asked_once = Question(VQA("", "general", "val", "", picture, question, ""), sample=0)
     with checks.explain_memory(OUT_OF_MEMORY):
         # The encoder is new each time because it remembers pictures by path.
-        [(_, text)] = answering.answers(model, Encoder.of(processor, config), [asked_once], config)
-    return {"run": asked["run"], "answer": text, "seconds": time.monotonic() - start}
+        encoder = Encoder.of(processor, config)
+        for _, text in answering.answers(
+            model, encoder, [asked_once], config, growing_too=request.get("stream", False)
+        ):
+            yield text
 
 
 @contextmanager
@@ -144,9 +185,23 @@ def _picture(request: dict[str, Any]) -> Iterator[Path]:
         yield Path(f"/dev/fd/{file.fileno()}")
 
 
-def serve(requests: "queue.Queue[str]", replies: TextIO, *, idle: float) -> None:
-    """Answer until nothing was asked for `idle` seconds, or until a model could not be used."""
+def serve(
+    requests: "queue.Queue[str]", replies: TextIO, *, idle: float, given_up: Collection[int] = frozenset()
+) -> None:
+    """Answer until nothing was asked for `idle` seconds, or until a model could not be used.
+
+    given_up: the ids of requests that nobody waits for any more; it may grow meanwhile.
+    """
     from safeeraser.models.checks import ModelError
+
+    def write(content: dict[str, Any]) -> None:
+        replies.write(json.dumps(content) + "\n")
+        replies.flush()
+
+    def tell(texts: list[str]) -> None:
+        if request["id"] in given_up:
+            raise QuestionError("the question was given up")
+        write({"id": request["id"], "texts": texts})
 
     shelf = Shelf()
     while True:
@@ -156,18 +211,20 @@ def serve(requests: "queue.Queue[str]", replies: TextIO, *, idle: float) -> None
             return
         failed = None
         try:
-            outcome = {"answers": reply(shelf, request)}
+            outcome = {"answers": reply(shelf, request, tell)}
         except SafeEraserError as error:
             failed, outcome = error, {"error": str(error)}
-        replies.write(json.dumps({"id": request["id"], **outcome}) + "\n")
-        replies.flush()
+        write({"id": request["id"], **outcome})
         if isinstance(failed, ModelError):  # what is half loaded may hold memory: end, and the next one starts clean
             return
 
 
-def _read(requests: "queue.Queue[str]") -> NoReturn:
+def _read(requests: "queue.Queue[str]", given_up: set[int]) -> NoReturn:
     for line in sys.stdin:
-        requests.put(line)
+        if line.startswith(GIVE_UP):
+            given_up.add(json.loads(line)["give_up"])
+        else:
+            requests.put(line)
     os._exit(0)
 
 
@@ -195,12 +252,13 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     requests: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    given_up: set[int] = set()
+    threading.Thread(target=_read, args=(requests, given_up), daemon=True).start()
     threading.Thread(target=_watch_memory, args=(limits.memory,), daemon=True).start()
     import torch
 
     torch.set_num_threads(1)  # a training run beside it must not starve
-    serve(requests, replies, idle=limits.idle)
+    serve(requests, replies, idle=limits.idle, given_up=given_up)
     replies.flush()
     os._exit(0)  # the reading thread would hold a normal end up
 

@@ -94,30 +94,38 @@ def _own(run: Run, data: Dataset) -> Engine:
 
 
 def answers(
-    model: Any, encoder: Encoder, asked: Sequence[Question], config: RunConfig, *, workers: int = 0
+    model: Any,
+    encoder: Encoder,
+    asked: Sequence[Question],
+    config: RunConfig,
+    *,
+    workers: int = 0,
+    growing_too: bool = False,
 ) -> Iterator[tuple[Question, str]]:
     """A model's answers as they end, greedy at temperature 0, else sampled; the model is on its device, in eval mode.
 
     A question gets the same answer whatever is asked with it (up to rounding, which another batch may do another way).
     Where the adapter is behind a gate, questions without a picture within it are asked of the base model, apart.
+    growing_too: also the answers as far as they are, as `decode.answers` has it; the plain engine has only whole ones.
     """
     border = gate.of(model)
     if border is None:
-        yield from _asked(model, encoder, asked, config, workers)
+        yield from _asked(model, encoder, asked, config, workers, growing_too)
         return
     shown = (question.item.shown for question in asked)
     within = gate.within(border, model, encoder, filter(None, shown))
-    yield from _asked(model, encoder, [one for one in asked if one.item.shown in within], config, workers)
+    yield from _asked(model, encoder, [one for one in asked if one.item.shown in within], config, workers, growing_too)
     with model.disable_adapter():
-        yield from _asked(model, encoder, [one for one in asked if one.item.shown not in within], config, workers)
+        others = [one for one in asked if one.item.shown not in within]
+        yield from _asked(model, encoder, others, config, workers, growing_too)
 
 
 def _asked(
-    model: Any, encoder: Encoder, asked: Sequence[Question], config: RunConfig, workers: int
+    model: Any, encoder: Encoder, asked: Sequence[Question], config: RunConfig, workers: int, growing_too: bool
 ) -> Iterator[tuple[Question, str]]:
     if config.engine == "plain":
         return _plain(model, encoder, asked, config)
-    return decode.answers(model, encoder, asked, config, workers=workers)
+    return decode.answers(model, encoder, asked, config, workers=workers, growing_too=growing_too)
 
 
 def answer_row(question: Question, text: str, config: RunConfig, engine: Any = None) -> AnswerRow:

@@ -13,7 +13,8 @@ import threading
 import time
 import unicodedata
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from safeeraser.config import BASE
 from safeeraser.data import images
 from safeeraser.errors import SafeEraserError
 from safeeraser.losses import CONTROLS
+from safeeraser.runs import jobs, lanes
 from safeeraser.runs.folder import Run
 
 LONGEST_QUESTION = 500  # characters
@@ -47,11 +49,15 @@ class Asker:
 
     seconds: how long a question may take, with waiting for its turn and loading the model. idle: seconds without a
     question after which the worker ends. memory: GiB of main memory it may take, half of the machine's by default.
+    beside_runs: answer also while a launched run works on the device; else wait for its end.
     """
 
-    def __init__(self, *, seconds: float = 120, idle: float = 300, memory: float | None = None) -> None:
+    def __init__(
+        self, *, seconds: float = 120, idle: float = 300, memory: float | None = None, beside_runs: bool = True
+    ) -> None:
         self.seconds = seconds
         self.idle = idle
+        self.beside_runs = beside_runs
         self.memory = psutil.virtual_memory().total / 2**31 if memory is None else memory
         self._turn = threading.Lock()
         self._worker: _Worker | None = None
@@ -65,18 +71,38 @@ class Asker:
         runs: names or folders; "base" is the base model of the first other one. picture: a file of the data set, or the
         bytes of an upload. Raises AskError, UploadError, and RunError for an unknown run.
         """
-        seconds = self.seconds if seconds is None else seconds
-        deadline = time.monotonic() + seconds
         request = {"question": _checked(question), **_shown(picture), "runs": _resolved(runs)}
-        if not self._turn.acquire(timeout=seconds):
-            raise AskError(f"other questions were still being answered after {seconds:g} s; ask again later")
-        try:
-            reply = self._exchange(request, deadline=deadline, seconds=seconds)
-        finally:
-            self._turn.release()
-        if "error" in reply:
-            raise AskError(reply["error"])
-        return [Answer(**row) for row in reply["answers"]]
+        *_, last = self._replies(request, seconds=seconds or self.seconds)
+        return [Answer(**row) for row in last["answers"]]
+
+    def stream(
+        self,
+        *,
+        runs: Sequence[str],
+        picture: Path | bytes,
+        question: str,
+        temperature: float = 0,
+        seed: int = 0,
+        seconds: float | None = None,
+    ) -> Generator[list[str]]:
+        """The answers of runs, in their order, each time they grew; the last ones are whole.
+
+        temperature: 0 decodes greedily, else what is drawn depends on seed alone. Closing the iterator ends the answers
+        after their next token. Raises like `ask`.
+        """
+        request = {"question": _checked(question), **_shown(picture), "runs": _resolved(runs), "stream": True}
+        request["decoding"] = {"temperature": temperature, "seed": seed}
+        with closing(self._replies(request, seconds=seconds or self.seconds)) as replies:
+            for reply in replies:
+                yield reply["texts"] if "texts" in reply else [row["answer"] for row in reply["answers"]]
+
+    def start(self) -> None:
+        """Start the worker if none lives, so that the first question need not wait for it."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._live()
+            finally:
+                self._turn.release()
 
     @property
     def pid(self) -> int | None:
@@ -94,21 +120,50 @@ class Asker:
         if worker := self._worker:
             worker.kill("the answering process was stopped; ask again")
 
-    def _exchange(self, request: dict[str, Any], *, deadline: float, seconds: float) -> dict[str, Any]:
+    def _replies(self, request: dict[str, Any], *, seconds: float) -> Generator[dict[str, Any]]:
+        """The worker's lines to a request, the reply last, once it is this one's turn. Raises AskError."""
+        deadline = time.monotonic() + seconds
+        if not self._turn.acquire(timeout=seconds):
+            raise AskError(f"other questions were still being answered after {seconds:g} s; ask again later")
+        try:
+            with self._lane(request["runs"], deadline=deadline, seconds=seconds):
+                for reply in self._exchange(request, deadline=deadline, seconds=seconds):
+                    if "error" in reply:
+                        raise AskError(reply["error"])
+                    yield reply
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _lane(self, asked: Sequence[dict[str, Any]], *, deadline: float, seconds: float) -> Iterator[None]:
+        """Hold the device: no other process asks on it meanwhile and, unless `beside_runs`, none trains."""
+        device = jobs.first_device(Run(Path(asked[0]["folder"])).config)
+        holders = {"another process that answers questions": lanes.of_questions(device)}
+        if not self.beside_runs:
+            holders["a run that was launched"] = lanes.of_runs(device)
+        with ExitStack() as stack:
+            for holder, lock in holders.items():
+                try:
+                    stack.enter_context(lanes.held(lock, deadline=deadline))
+                except lanes.BusyError:
+                    raise AskError(f"{holder} has had {device} for {seconds:g} s; ask again when it is done") from None
+            yield
+
+    def _exchange(self, request: dict[str, Any], *, deadline: float, seconds: float) -> Iterator[dict[str, Any]]:
         self._asked += 1
         line = json.dumps({"id": self._asked, **request}).encode() + b"\n"
         late = (
             f"no answer within {seconds:g} s, so the answering process was stopped; ask again with more time or fewer "
             "runs (the first question takes longest: it loads the model)"
         )
-        worker = self._live()
-        reply = worker.exchange(self._asked, line, deadline=deadline, late=late)
-        if reply is None and worker.ended_well:  # it went idle just before the question reached it
+        while True:
             worker = self._live()
-            reply = worker.exchange(self._asked, line, deadline=deadline, late=late)
-        if reply is None:
-            raise AskError(worker.last_words())
-        return reply
+            with closing(worker.exchange(self._asked, line, deadline=deadline, late=late)) as replies:
+                yield from replies
+            if worker.replied == self._asked:
+                return
+            if not worker.ended_well:  # else it went idle just before the question reached it
+                raise AskError(worker.last_words())
 
     def _live(self) -> "_Worker":
         if self._worker is None or not self._worker.lives:
@@ -130,6 +185,7 @@ class _Worker:
             env=environment,
             start_new_session=True,  # Ctrl+C in the app's terminal is not for it, and its group can be killed whole
         )
+        self.replied: int | None = None  # the last request, once its reply is here
         self._killed: str | None = None
         self._tail: deque[bytes] = deque(maxlen=50)
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -143,8 +199,8 @@ class _Worker:
     def ended_well(self) -> bool:
         return self._killed is None and self.process.wait() == 0
 
-    def exchange(self, number: int, line: bytes, *, deadline: float, late: str) -> dict[str, Any] | None:
-        """The reply to a request, None when the worker ended first; at the deadline it is killed."""
+    def exchange(self, number: int, line: bytes, *, deadline: float, late: str) -> Generator[dict[str, Any]]:
+        """The lines to a request, the reply last unless the worker ended first; at the deadline it is killed."""
         assert self.process.stdin
         assert self.process.stdout
         alarm = threading.Timer(max(deadline - time.monotonic(), 0), self.kill, [late])
@@ -155,13 +211,25 @@ class _Worker:
             # A reply with another id is to a question that nobody waits for any more.
             while (reply := self.process.stdout.readline()).endswith(b"\n"):
                 if (content := json.loads(reply))["id"] == number:
-                    return content
+                    self.replied = None if "texts" in content else number
+                    yield content
+                    if self.replied:
+                        return
         except BrokenPipeError:
             pass  # it ended; the exit status says how
+        except GeneratorExit:
+            if not self.replied:
+                self._give_up(number)
+            raise
         finally:
             alarm.cancel()
             alarm.join()
-        return None
+
+    def _give_up(self, number: int) -> None:
+        assert self.process.stdin
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(f'{{"give_up": {number}}}\n'.encode())
+            self.process.stdin.flush()
 
     def kill(self, why: str) -> None:
         """End the whole process group."""

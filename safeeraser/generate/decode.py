@@ -27,6 +27,7 @@ from safeeraser.models import attention, packing
 from safeeraser.models.checks import ModelError
 from safeeraser.models.encoder import Encoder
 
+HALF = "\ufffd"  # what a tokenizer of bytes writes for a letter whose last bytes are still to come
 PREFILL_TOKENS = 2048  # in one forward pass, unless one picture has more: about as many as keep a device busy
 # What a checkpoint's own settings may change about the next token; of other values only `generate` knows what to do.
 NEUTRAL: dict[str, float | None] = {
@@ -71,11 +72,18 @@ class Answer:
 
 @torch.inference_mode()
 def answers(
-    model: Any, encoder: Encoder, asked: Sequence[Question], config: RunConfig, *, workers: int = 0
+    model: Any,
+    encoder: Encoder,
+    asked: Sequence[Question],
+    config: RunConfig,
+    *,
+    workers: int = 0,
+    growing_too: bool = False,
 ) -> Iterator[tuple[Question, str]]:
     """Each question with its answer, in the order in which the answers end; `config.answer_batch` grow at a time.
 
-    workers: processes that read pictures ahead. Raises ModelError for a model that needs `--engine plain`.
+    workers: processes that read pictures ahead. growing_too: each answer also as far as it is, after every token but
+    its last. Raises ModelError for a model that needs `--engine plain`.
     """
     check(model)
     ends = end_tokens(model, encoder)
@@ -94,13 +102,18 @@ def answers(
         for answer, token in zip(growing, next_tokens(torch.cat(logits), uniform, config).tolist(), strict=True):
             answer.tokens.append(token)
         ended = [place for place, answer in enumerate(growing) if _ended(answer, ends, config)]
-        for place in ended:
-            text = encoder.tokenizer.decode(growing[place].tokens, skip_special_tokens=True)
-            yield growing[place].question, text.strip()
+        if growing_too:
+            unfinished = (answer for place, answer in enumerate(growing) if place not in ended)
+            yield from ((answer.question, _text(encoder, answer).rstrip(HALF)) for answer in unfinished)
+        yield from ((growing[place].question, _text(encoder, growing[place])) for place in ended)
         for gap, last in slots.drop(ended):
             growing[gap] = growing[last]
         del growing[slots.used :]
         logits = [_step(model, slots, growing)] if growing else []
+
+
+def _text(encoder: Encoder, answer: Answer) -> str:
+    return encoder.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip()
 
 
 def by_picture(asked: Iterable[Question]) -> list[list[Question]]:

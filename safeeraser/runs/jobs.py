@@ -154,6 +154,11 @@ def devices() -> dict[str, str]:
     return {**dict(_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))), "cpu": "CPU"}
 
 
+def first_device(config: RunConfig) -> str:
+    """Where a process that sees all devices loads a model of these settings."""
+    return "cpu" if config.device == "cpu" else next(iter(devices()))
+
+
 @cache
 def _gpus(visible: str | None) -> tuple[tuple[str, str], ...]:
     """`cuda:N` and the name of each GPU, N as nvidia-smi counts; visible: what CUDA_VISIBLE_DEVICES allows."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO, StringIO
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,7 @@ from safeeraser.generate import answerer, answering
 from safeeraser.generate.ask import Answer, Asker, AskError
 from safeeraser.generate.questions import questions
 from safeeraser.models import adapter, checks, loading
+from safeeraser.runs import lanes
 from safeeraser.runs.folder import Run, RunError
 
 
@@ -315,3 +317,62 @@ def test_the_worker_ends_when_the_one_who_asked_is_killed(base: Run):
         parent.kill()
     assert alive
     assert soon(lambda: gone(worker))
+
+
+@pytest.mark.slow
+def test_answers_stream_side_by_side_to_what_they_are_alone(asker: Asker, base: Run, config: RunConfig):
+    unlearned(config, name="after", seed=0)
+    how = {"runs": ["after", "base"], "picture": a_picture(), "question": "What is this?"}
+    alone = [answer.answer for answer in asker.ask(**how)]
+    grown = list(asker.stream(**how))
+    assert grown[-1] == alone
+    assert len(grown) >= config.max_new_tokens
+    for before, after in pairwise(grown):
+        assert all(text.startswith(old) for text, old in zip(after, before, strict=True))
+    assert any(grown[1])
+    assert grown[1] != alone
+
+
+@pytest.mark.slow
+def test_sampled_answers_are_those_of_their_seed(asker: Asker, base: Run):
+    def said(seed: int) -> list[str]:
+        how = {"picture": a_picture(), "question": "What is this?", "temperature": 1.0}
+        return [*asker.stream(runs=["before"], seed=seed, **how)][-1]
+
+    assert said(1) == said(1) != said(2)
+
+
+@pytest.mark.slow
+def test_who_leaves_in_mid_answer_ends_it_and_frees_the_lane(asker: Asker, base: Run):
+    how = {"runs": ["before"], "picture": a_picture(), "question": "What is this?"}
+    whole = asker.ask(**how)[0].answer
+    pid = asker.pid
+    left = asker.stream(**how)
+    next(left)
+    left.close()
+    with lanes.held(lanes.of_questions("cpu"), deadline=time.monotonic()):
+        pass
+    assert asker.ask(**how)[0].answer == whole
+    assert asker.pid == pid
+
+
+def test_what_nobody_waits_for_any_more_is_not_answered(base: Run, tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(a_picture())
+    requests: queue.Queue[str] = queue.Queue()
+    run = {"run": "before", "folder": str(base.folder), "adapted": False}
+    for number in (7, 8):
+        request = {"id": number, "question": "Why?", "path": str(tmp_path / "a.png"), "runs": [run], "stream": True}
+        requests.put(json.dumps(request))
+    replies = StringIO()
+    answerer.serve(requests, replies, idle=0.1, given_up={7})
+    lines = [json.loads(line) for line in replies.getvalue().splitlines()]
+    assert [list(line) for line in lines if line["id"] == 7] == [["id", "error"]]
+    assert "answers" in lines[-1]
+
+
+def test_one_process_asks_at_a_time_and_the_arena_waits_for_runs(base: Run):
+    how = {"runs": ["before"], "picture": a_picture(), "question": "What is this?", "seconds": 0.2}
+    for lock, asks in ((lanes.of_questions("cpu"), Asker()), (lanes.of_runs("cpu"), Asker(beside_runs=False))):
+        with lanes.held(lock, deadline=time.monotonic()), pytest.raises(AskError, match="has had cpu"):
+            asks.ask(**how)
+        assert asks.pid is None  # the device is asked for before a model is

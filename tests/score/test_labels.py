@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from safeeraser.runs.folder import Run
-from safeeraser.score import labels
+from safeeraser.score import labels, people
 from safeeraser.score.labels import Label, LabelError
 
 RUN = Run(Path("runs/demo-po-s0"))
@@ -98,7 +98,7 @@ def test_the_export_holds_every_label_in_order():
 WRITER = """
 import sys, time
 from pathlib import Path
-from safeeraser.score import labels
+from safeeraser.score import labels, people
 Path(sys.argv[2], sys.argv[1]).touch()
 while len(list(Path(sys.argv[2]).iterdir())) < 3:
     time.sleep(0.001)
@@ -130,7 +130,7 @@ def test_processes_that_write_the_first_labels_at_once_all_succeed(tmp_path):
 
 def test_a_file_that_another_process_holds_for_too_long_is_an_error_that_names_it(monkeypatch):
     labels.add(LABEL)
-    monkeypatch.setattr(labels, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(people, "BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(labels.file(), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LabelError, match=r"labels\.sqlite.*locked.*another process"):

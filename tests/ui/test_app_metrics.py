@@ -16,8 +16,9 @@ from safeeraser.data.source import Source
 from safeeraser.demo.world import SAFE_SEEN
 from safeeraser.judge.contract import CHECKS
 from safeeraser.runs.folder import EXAMPLES, Run
-from safeeraser.score import labels, metrics, outcomes
+from safeeraser.score import labels, metrics, outcomes, votes
 from safeeraser.score.labels import Label
+from safeeraser.score.votes import Vote
 from safeeraser.ui.views import audit_results, auditing, score_tables, scoring
 
 SECTIONS = (
@@ -41,6 +42,36 @@ def label_as(open_page: Open) -> Open:
         return open_page("judge_audit", hiding=True, **parameters).text_input(key="who").set_value(person).run()
 
     return opened
+
+
+def test_votes_of_the_arena_stand_beside_the_metrics_where_there_are_any(open_page: Open):
+    title = "What people prefer, in the arena"
+    assert title not in [one.value for one in open_page("metrics").subheader]
+    left, right = PO, PO_PD
+    for token in ("a", "b"):
+        votes.add(
+            Vote(
+                token=token,
+                who="Ann",
+                session="s",
+                data="demo",
+                item=token,
+                question="What is this?",
+                left=left,
+                right=right,
+                left_sha="",
+                right_sha="",
+                temperature=0,
+                seed=0,
+                vote="right",
+                left_tags=("over-forgetting",),
+            )
+        )
+    page = open_page("metrics")
+    assert title in [one.value for one in page.subheader]
+    [table] = [one.value for one in page.dataframe if "Preferred (%)" in one.value]
+    assert list(table["Won"]) == [2, 0]
+    assert table["Tags"][1] == "over-forgetting 2"
 
 
 def address(app: AppTest) -> dict[str, str]:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from safeeraser.ui.frame.security import HEADERS
+from safeeraser.web import HEADERS
 
 pytestmark = pytest.mark.slow
 
