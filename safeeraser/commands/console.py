@@ -56,19 +56,25 @@ def table(*columns: str) -> Table:
 
 
 def show_scores(
-    rows: Sequence[ScoreRow], form: str = "text", output: Path | None = None, *, paper: bool = False
+    rows: Sequence[ScoreRow],
+    form: str = "text",
+    output: Path | None = None,
+    *,
+    paper: bool = False,
+    short: bool = False,
 ) -> None:
     """Print the tables of score rows, or write them to a file; form: text, markdown or csv.
 
-    paper: also the scores as the published code counts them, as text.
+    paper: also the scores as the published code counts them, as text. short: one table of few columns, not as csv.
     """
     from safeeraser.score import metrics, tables  # large
 
+    of, only = (tables.TITLES[:1], tables.SHORT) if short else (tables.TITLES, None)
     if form == "text" and output is None:
-        for found in tables.as_text(rows, (*tables.TITLES, metrics.PAPER) if paper else tables.TITLES):
+        for found in tables.as_text(rows, (*of, metrics.PAPER) if paper else of, only):
             out.print(found)
         return
-    text = {"markdown": tables.as_markdown, "csv": tables.as_csv}[form](rows)
+    text = tables.as_csv(rows) if form == "csv" else tables.as_markdown(rows, of, only)
     if output is None:
         print(printable(text))
     else:

@@ -49,6 +49,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("text", "markdown", "csv"), help="of the table (default: by --output, else text)"
     )
+    parser.add_argument(
+        "--short", action="store_true", help="one table of what is forgotten, over-forgotten and kept; not as csv"
+    )
     parser.add_argument("--output", type=Path, help="write the table to this .md or .csv file")
     parser.add_argument(
         "--rows", type=Path, metavar="FILE", help="run nothing: the table of the score rows in this JSON file"
@@ -87,8 +90,10 @@ def _setting(text: str) -> tuple[str, str]:
 
 def do(options: argparse.Namespace) -> int:
     form, resources = _format(options), _resources(options)
+    if options.short and form == "csv":
+        raise ConfigError("--short has no effect on csv, which has every column; leave it out")
     if options.rows:
-        show_scores(_rows(options.rows), form, options.output)
+        show_scores(_rows(options.rows), form, options.output, short=options.short)
         return 0
     variants = SWEEPS[options.sweep]
     configs = [flags.config(options, **variant | {"seed": seed}) for seed, variant in product(options.seeds, variants)]
@@ -98,7 +103,7 @@ def do(options: argparse.Namespace) -> int:
         _hand_over(configs, resources)
         return 0
     rows, errors = running.finish_all([one for config in configs for one in (config.base(), config)], source)
-    show_scores(list(rows.values()), form, options.output)
+    show_scores(list(rows.values()), form, options.output, short=options.short)
     return 1 if errors else 0
 
 
@@ -140,8 +145,10 @@ def _resources(options: argparse.Namespace) -> slurm.Resources | None:
 
 def _format(options: argparse.Namespace) -> str:
     """The table's format: as asked for, else by the file's ending; wrong ones are named before any work is done."""
-    if options.on != "here" and (options.format or options.output):
-        raise ConfigError(f"--format and --output have no effect with --on {options.on}, which prints no table")
+    if options.on != "here" and (options.format or options.output or options.short):
+        raise ConfigError(
+            f"--format, --output and --short have no effect with --on {options.on}, which prints no table"
+        )
     if options.output is None:
         return options.format or "text"
     form = options.format or {".md": "markdown", ".csv": "csv"}.get(options.output.suffix)

@@ -6,7 +6,7 @@ Not covered: computing a score (`metrics.py`).
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
@@ -24,6 +24,8 @@ from safeeraser.score.metrics import METRICS, PAPER, REFUSALS, SARR_SPLIT, SCORE
 # What makes two numbers comparable. It gets columns of its own where rows differ in it.
 CONTEXT = ("model", "data", "judge", "decoding", "settings")
 TITLES = (SCORES, SARR_SPLIT, REFUSALS)
+# What is forgotten, what is over-forgotten, and what is kept: the columns of a table that is looked at once.
+SHORT = ("rr_generality", "sarr", "sarr_seen", "sarr_unseen", "rr_unseen", "retain_accuracy")
 # What a table's numbers are good for, where that is not plain.
 NOTES = {
     PAPER: "As the published code counts: empty answers are left out, a failed judge call stays and counts for "
@@ -123,17 +125,17 @@ def _cell(scores: Sequence[Score], *, alone: bool) -> Cell | None:
     return Cell(mean(values), stdev(values) if len(values) > 1 else None, low, high, len(values))
 
 
-def as_text(rows: Iterable[ScoreRow], of: Sequence[str] = TITLES) -> list[Table]:
-    """The tables for a terminal, those of these that say something."""
+def as_text(rows: Iterable[ScoreRow], of: Sequence[str] = TITLES, only: Collection[str] | None = None) -> list[Table]:
+    """The tables for a terminal, those of these that say something; only: with these metrics alone."""
     rows = list(rows)
     captions = {title: " ".join([_caption(rows), *filter(None, [NOTES.get(title)])]) for title in titles(rows, of)}
-    return [_rich(title, summary(rows, title), caption) for title, caption in captions.items()]
+    return [_rich(title, summary(rows, title, only), caption) for title, caption in captions.items()]
 
 
-def as_markdown(rows: Iterable[ScoreRow]) -> str:
-    """The tables as Markdown, with their titles in bold."""
+def as_markdown(rows: Iterable[ScoreRow], of: Sequence[str] = TITLES, only: Collection[str] | None = None) -> str:
+    """The tables as Markdown, with their titles in bold; only: with these metrics alone."""
     rows = list(rows)
-    parts = [f"**{title}**\n\n{_markdown(summary(rows, title))}" for title in titles(rows)]
+    parts = [f"**{title}**\n\n{_markdown(summary(rows, title, only))}" for title in titles(rows, of)]
     return "\n\n".join([*parts, _caption(rows)]) + "\n"
 
 
@@ -173,16 +175,16 @@ def _numbers(summary: Summary, columns: Mapping[str, str]) -> list[str]:
     return ["" if number is None else f"{100 * number:.2f}" for quad in quads for number in quad]
 
 
-def summary(rows: Iterable[ScoreRow], table: str) -> pd.DataFrame:
+def summary(rows: Iterable[ScoreRow], table: str, only: Collection[str] | None = None) -> pd.DataFrame:
     """A table as text, in percent: one line a method and PD weight, its mean and spread over runs.
 
     table: one of those that a `Metric` names. The columns: the parts of the context in which rows differ, Method, PD,
-    Runs, the metrics.
+    Runs, the metrics (of these `only` those named, unless it is None).
     """
     rows = list(rows)
     found = summarise(rows)
     varying = list(map(CONTEXT.index, differing(rows)))
-    metrics = columns(table, rows)
+    metrics = {title: name for title, name in columns(table, rows).items() if only is None or name in only}
     lines = [
         {CONTEXT[at].capitalize(): one.context[at] for at in varying}
         | {"Method": one.method, "PD": f"{one.pd:g}" if one.pd else UNKNOWN, "Runs": str(one.runs)}

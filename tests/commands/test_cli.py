@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch.distributed.run
 from accelerate.commands.launch import launch_command_parser
+from documents import PAGES, README, ROOT, text_of
 from PIL import Image
 from warm import Started
 
@@ -31,7 +32,7 @@ RUN_FILES = (
     *("config.json", "state.json", "log.jsonl", "answers.jsonl", "verdicts.jsonl", "scores.json"),
     *("looks.jsonl", "looks-verdicts.jsonl"),
 )
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+DOCUMENTED = "\n".join(map(text_of, PAGES))
 
 
 @pytest.fixture
@@ -163,6 +164,13 @@ def test_the_table_of_kept_rows_is_printed_and_nothing_runs(runs_folder: Path, t
     assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "csv"]) == 0
     assert [row["runs"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == ["1", *["3"] * 8]
     assert not runs_folder.exists()
+    assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "markdown", "--short"]) == 0
+    (header, *_) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| Method")]
+    assert header == (
+        "| Method | PD | Runs | RR gen. | SARR | SARR seen | SARR unseen | RR unseen | Retain acc. | Flags |"
+    )
+    assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "csv", "--short"]) == 1
+    assert "--short has no effect on csv" in capsys.readouterr().err
     (tmp_path / "rows.json").write_text('[{"run": 7}]')
     assert cli.main(["sweep", "--rows", str(tmp_path / "rows.json")]) == 1
     assert "rows.json: no score rows" in capsys.readouterr().err
@@ -324,8 +332,8 @@ def test_running_out_of_memory_says_what_to_lower(runs_folder: Path, flags: list
     assert Run.find(name).state["status"] == "failed"
 
 
-def test_every_command_in_the_readme_has_help_with_an_example(capsys: pytest.CaptureFixture):
-    commands = set(re.findall(r"safeeraser ((?:data |demo |adapter )?[a-z]+)", README)) - {"command"}
+def test_every_documented_command_has_help_with_an_example(capsys: pytest.CaptureFixture):
+    commands = set(re.findall(r"(?:`|^|-m |&& )safeeraser ((?:data |demo |adapter )?[a-z]+)", DOCUMENTED, re.MULTILINE))
     assert {"run", "sweep", "data check", "demo build"} <= commands
     for command in commands:
         with pytest.raises(SystemExit, match=r"^0$"):
@@ -341,20 +349,12 @@ def test_the_command_is_a_module_and_a_script_too():
         assert "example: safeeraser run" in shown.stdout
 
 
-def test_every_command_line_in_the_readme_is_understood():
-    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
-    lines = re.findall(r"(?:^|-m |&& )safeeraser (.+)$", blocks, re.MULTILINE)
-    assert len(lines) > 8
-    for line in lines:
-        cli.parser(only=shlex.split(line)[0]).parse_args(shlex.split(line))
-
-
-def test_the_launchers_in_the_readme_and_the_slurm_script_take_their_flags_and_share_the_steps_evenly():
-    slurm = (Path(__file__).parents[2] / "docs" / "slurm.sbatch").read_text(encoding="utf-8")
+def test_the_documented_launchers_and_the_slurm_script_take_their_flags_and_share_the_steps_evenly():
+    slurm = text_of(ROOT / "docs" / "slurm.sbatch")
     (on_slurm,) = re.findall(r"accelerate (launch .+?)'$", slurm.replace("\\\n", ""), re.MULTILINE)
     on_slurm = re.sub(r'"\$\w+"', "2", on_slurm)
-    launches = [*re.findall(r"^accelerate (launch .+)$", README, re.MULTILINE), on_slurm]
-    torchruns = re.findall(r"^torchrun (.+)$", README, re.MULTILINE)
+    launches = [*re.findall(r"^accelerate (launch .+)$", DOCUMENTED, re.MULTILINE), on_slurm]
+    torchruns = re.findall(r"^torchrun (.+)$", DOCUMENTED, re.MULTILINE)
     assert (len(launches), len(torchruns)) == (4, 1)
     started = [launch_command_parser().parse_args(shlex.split(line)[1:]) for line in launches]
     shared = [(launch, launch.num_processes) for launch in started]
@@ -370,7 +370,7 @@ def test_the_launchers_in_the_readme_and_the_slurm_script_take_their_flags_and_s
 
 
 def test_the_readme_names_the_published_methods():
-    assert all(method.upper() in README for method in ("ga", "gd", "kl", "po"))
+    assert all(method.upper() in text_of(README) for method in ("ga", "gd", "kl", "po"))
 
 
 def test_example_runs_are_found_by_name(runs_folder: Path):
@@ -393,14 +393,14 @@ def test_scores_as_the_published_code_counts_are_shown_where_they_are_asked_for(
 
 
 def test_every_flag_that_the_page_on_the_published_code_names_is_there(capsys: pytest.CaptureFixture):
-    page = (Path(__file__).parents[2] / "docs" / "paper.md").read_text(encoding="utf-8")
+    page = text_of(ROOT / "docs" / "paper.md")
     for verb in ("run", "score"):
         with pytest.raises(SystemExit, match=r"^0$"):
             cli.main([verb, "--help"])
     named, known = (set(re.findall(r"--[a-z-]+[a-z]", text)) for text in (page, capsys.readouterr().out))
     assert {"--system-prompt", "--no-top-k", "--no-end-token", "--no-decay-biases", "--paper"} <= named <= known
     assert f"--top-k {RunConfig.create('paper').top_k}" in page
-    assert "docs/paper.md" in README
+    assert "docs/paper.md" in text_of(README)
 
 
 HEAVY = {"pandas", "scipy", "nltk", "torch", "transformers", "streamlit", "plotly"}

@@ -1,4 +1,4 @@
-"""The example runs that ship with the project are what their commands make, and say what the README says."""
+"""The example runs that ship with the project are what their commands make, and the tables of the docs show them."""
 
 import json
 from itertools import product
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from documents import README, ROOT, text_of
 
 from safeeraser import stages
 from safeeraser.assets import ASSETS
@@ -18,11 +19,11 @@ from safeeraser.losses import CONTROLS
 from safeeraser.models import adapter, loading
 from safeeraser.models.encoder import Encoder
 from safeeraser.runs.folder import EXAMPLES, Run, RunError
-from safeeraser.score import metrics, tables
+from safeeraser.score import metrics
 from safeeraser.unlearn import train
 
+RESULTS = ROOT / "docs" / "results.md"
 EXAMPLE_RUNS = [Run(path.parent) for path in sorted(EXAMPLES.glob("*/config.json"))]
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -201,10 +202,28 @@ def test_the_base_model_is_small():
     assert all(p.dtype == torch.float32 for p in network.parameters())
 
 
-def test_the_readmes_table_is_the_shipped_sweeps():
+def test_the_documented_tables_are_of_the_shipped_sweep():
     rows = json.loads((ASSETS / "demo" / "sweep.json").read_text(encoding="utf-8"))
-    assert tables.as_markdown(rows).strip() in README
+    assert all("made by: safeeraser sweep --rows assets/demo/sweep.json" in text_of(page) for page in (README, RESULTS))
     by_run = {row["run"]: row for row in rows}
     swept = [run for run in EXAMPLE_RUNS if run.config.method not in CONTROLS]
     assert all(run.scores and by_run[run.name]["metrics"] == run.scores["metrics"] for run in swept)
     assert {row["seed"] for row in rows if row["method"] != "base"} == {0, 1, 2}
+
+
+def test_the_figures_of_the_app_that_the_docs_name_are_the_example_runs():
+    def count(run: Run, name: str = "sarr") -> int:
+        assert run.scores is not None
+        score = run.scores["metrics"][name]
+        return round(score["value"] * score["n"])
+
+    decoupled = example("po", pd=True)
+    assert decoupled.scores is not None
+    shares = [decoupled.scores["metrics"][name]["value"] for name in ("sarr", "sarr_seen", "sarr_unseen")]
+    overall, seen, unseen = (round(100 * share) for share in shares)
+    said = (
+        f"of 384 questions about safe pictures PO no longer answers {count(example('po'))}, PO with Prompt Decouple "
+        f"{count(decoupled)}, and the base model does not answer {count(example('base'))}. PO+PD's {overall} % are "
+        f"{seen} % on things that PD training showed and {unseen} % on others."
+    )
+    assert said in " ".join(text_of(RESULTS).split())

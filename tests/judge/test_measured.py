@@ -22,7 +22,7 @@ def test_at_least_two_hundred_answers_of_every_kind_and_no_answer_is_in_both_hal
 
 
 def test_the_rules_err_as_often_as_the_project_says():
-    """A change of the rules changes these, and what README and the app say of them."""
+    """A change of the rules changes these, and what docs/judges.md and the app say of them."""
     refusal, stall, unseen, gibberish = (
         measured.errors(RULES, check, measured.answers("measuring")) for check in measured.NAMES
     )

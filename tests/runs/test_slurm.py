@@ -207,6 +207,7 @@ def test_without_submitit_the_error_says_what_to_install(
         (["--gpus", "2"], "--gpus has no effect without --on slurm"),
         (["--on", "queue", "--slurm-parameter", "a=b"], "--slurm-parameter has no effect without --on slurm"),
         (["--on", "queue", "--format", "csv"], "no effect with --on queue, which prints no table"),
+        (["--on", "queue", "--short"], "no effect with --on queue, which prints no table"),
     ],
 )
 def test_flags_without_effect_are_named(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import time
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from documents import ROOT, blocks
 from safetensors.torch import load_file
 from warm import Started
 
@@ -23,8 +23,6 @@ from safeeraser.unlearn import reference, train
 from safeeraser.unlearn.examples import Examples
 from safeeraser.unlearn.forward import term_losses
 from safeeraser.unlearn.train import TrainError
-
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def new_run(config: RunConfig, name: str) -> Run:
@@ -185,10 +183,10 @@ def test_accumulating_gives_the_result_of_a_bigger_batch(config: RunConfig, tiny
         assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)
 
 
-def test_a_stranger_adds_the_readmes_loss_and_method_and_trains_it(
+def test_a_stranger_adds_the_documented_loss_and_method_and_trains_it(
     config: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    loss, row = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    loss, row = blocks(ROOT / "docs" / "adding-a-method.md", "python")
     assert len((loss + row).strip().splitlines()) <= 10
     names = dict(vars(losses))
     exec("from __future__ import annotations\n" + loss, names)
