@@ -1,6 +1,10 @@
 """The benchmarks run, and find that both ways compute the same; how fast they are is not a test's business."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +70,20 @@ def test_a_step_with_the_vicinal_term_is_timed_beside_one_without(tmp_path: Path
     (row,) = json.loads(file.read_text(encoding="utf-8"))
     assert row["ratio"]["low"] > 0
     assert set(row["seconds"]) == {"PO+PD", "with vicinal"}
+
+
+def test_the_gpu_script_goes_on_after_a_failure_and_names_it(tmp_path: Path):
+    """With a `python` in its place that fails for one of them, and takes too long for another."""
+    shutil.copytree(BENCHMARKS, tmp_path / "benchmarks", ignore=shutil.ignore_patterns("*.json", "__pycache__"))
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ncase "$1" in *memory.py) exit 1;; *vicinal.py) sleep 60;; esac\n')
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LONGEST": "1", "OUT": str(tmp_path / "rows")}
+    done = subprocess.run(
+        ["bash", str(tmp_path / "benchmarks" / "gpu.sh")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert re.findall(r"^== (\S+): ", done.stdout, re.MULTILINE) == [
+        *("training", "training-kl", "generation", "memory", "vicinal")
+    ]
+    assert done.stderr == "not measured: memory vicinal\n"
