@@ -271,20 +271,28 @@ def test_a_gated_run_without_its_gate_and_a_gate_of_another_run_are_refused(
 # --- where a gate matters outside the run's own answers
 
 
-def test_a_question_of_ones_own_goes_through_the_gate(gated: RunConfig, tiny_data: Dataset, runs_folder: Path):
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_question_of_ones_own_goes_through_the_gate(
+    gated: RunConfig, tiny_data: Dataset, runs_folder: Path, stream: bool
+):
+    """Also where the base model answers beside it, token by token in turn."""
     inside, outside = (record.forget[0] for record in tiny_data.train[:2])
     assert inside.picture
     run = saved_run(gated, only_for(inside.picture, tiny_data, gated))
-    shelf = answerer.Shelf()
+    shelf, told = answerer.Shelf(), []
 
-    def asked(vqa: VQA) -> str:
-        who = {"run": run.name, "folder": str(run.folder), "adapted": True}
-        [row] = answerer.reply(shelf, {"question": vqa.question, "path": str(vqa.picture), "runs": [who]})
-        return row["answer"]
+    def asked(vqa: VQA) -> list[str]:
+        pair = [{"run": run.name, "folder": str(run.folder), "adapted": adapted} for adapted in (True, False, True)]
+        request = {"question": vqa.question, "path": str(vqa.picture), "runs": pair, "stream": stream}
+        return [row["answer"] for row in answerer.reply(shelf, request, told.append)]
 
     adapted, base = perturbed(gated), loading.load(gated.model)[0]
-    for vqa, expected, other in ((inside, adapted, base), (outside, base, adapted)):
-        assert asked(vqa) == answers(expected, [vqa], gated)[vqa.id] != answers(other, [vqa], gated)[vqa.id]
+    for vqa, expected in ((inside, adapted), (outside, base)):
+        through, plain = answers(expected, [vqa], gated)[vqa.id], answers(base, [vqa], gated)[vqa.id]
+        assert asked(vqa) == [through, plain, through]
+    assert answers(adapted, [inside], gated) != answers(base, [inside], gated)
+    assert answers(adapted, [outside], gated) != answers(base, [outside], gated)
+    assert bool(told) == stream
 
 
 def test_pictures_under_attack_go_through_the_gate_and_one_attack_takes_it_away(
