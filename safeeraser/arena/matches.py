@@ -7,7 +7,7 @@ import random
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -171,8 +171,8 @@ class Arena:
     ) -> Revealed:
         """Keep a vote, with tags of the left and of the right answer, and say who stood where.
 
-        A second vote on the same question is not counted. Raises ArenaError for a token that is not this session's, and
-        LabelError.
+        A session's second vote on one question between the same runs is not counted, however often it is asked. Raises
+        ArenaError for a token that is not this session's, and LabelError.
         """
         with self._lock:
             match = self._matches.get(token) if isinstance(token, str) else None
@@ -195,9 +195,10 @@ class Arena:
             left_tags=tuple(left),
             right_tags=tuple(right),
         )
-        counted = votes.add(given)
-        kept = vote if counted else votes.of(token)
-        return Revealed(self.labels[match.runs[0]], self.labels[match.runs[1]], kept, counted)
+        with self._lock:
+            earlier = votes.before(given)
+            counted = earlier is None and votes.add(given)
+        return Revealed(self.labels[match.runs[0]], self.labels[match.runs[1]], earlier or vote, counted)
 
     def _keep(self, match: Match) -> str:
         token = secrets.token_urlsafe(16)
@@ -210,7 +211,9 @@ class Arena:
 
 def _resolved(names: Sequence[str]) -> dict[str, Run]:
     """The runs by name: those asked for, of a single one the base model beneath it too, of none the two examples."""
-    asked = list(dict.fromkeys(names or EXAMPLES))
+    asked = list(names or EXAMPLES)
+    if twice := [name for name, times in Counter(asked).items() if times > 1]:
+        raise ArenaError(f"{twice[0]} is named twice; name two runs, or one alone, which meets its base model")
     runs = {name: Run.find(name) for name in asked if name != BASE}
     if not runs:
         raise ArenaError("name a run beside 'base': it says whose base model is meant")

@@ -164,6 +164,12 @@ class Contents:
     def _some(self, start: int) -> Sequence[VQA]:
         return self.items[start : start + CHUNK]
 
+    @cached_property
+    def _harmful(self) -> set[str]:
+        """The stored answers to questions that ask for harm: a model may give one about a safe picture too."""
+        items = self.group.source.items.values()
+        return {_bare(item.answer) for item in items if outcome_words.harmful_set(item.set)}
+
     def _stored(self, item: VQA) -> str | None:
         """The answer that the data set stores; None where it is folded away."""
         return None if self.hides and outcome_words.harmful_set(item.set) else item.answer
@@ -176,11 +182,16 @@ class Contents:
         if row is None:
             return None
         text, outcome = str(row["answer"]), str(row["outcome"])
-        folded = self.hides and outcome_words.harmful_text(outcome, item.set)
+        folded = self.hides and (outcome_words.harmful_text(outcome, item.set) or _bare(text) in self._harmful)
         quoting = self.hides and outcome_words.harmful_set(item.set)
         reply = "" if quoting else outcome_words.said_beside(row["reply"] or "", outcome, item.set)
         mark = outcome_words.wrong_refusal(text, item.set)
         return [None if folded else text, reply, *([mark] if mark else [])]
+
+    @property
+    def data(self) -> str:
+        """The data set's name."""
+        return last(self.group.rows[0]["data"])
 
     def facts(self) -> dict[str, str]:
         """What every view says below it: on what its numbers stand."""
@@ -188,13 +199,23 @@ class Contents:
         commits = dict.fromkeys((run.facts["commit"] or "unknown")[:DIGITS] for run in runs)
         versions = dict.fromkeys(run.facts["versions"].get("safeeraser", "unknown") for run in runs)
         return {
-            "Data": f"{row['data']} ({row['data_hash'][:DIGITS]})",
+            "Data": f"{self.data} ({row['data_hash'][:DIGITS]})",
             "Judge": row["judge"],
             "Decoding": row["decoding"],
             "Runs": f"{len(runs)}, {_seeds(run.config.seed for run in runs)}",
             "n": f"{len(self.items):,} questions, {int((self.codes >= 0).sum()):,} answers",
             "Made with": f"SafeEraser {', '.join(versions)}, commit {', '.join(commits)}",
         }
+
+
+def last(name: str) -> str:
+    """Of a folder of this machine the last part, which tells nothing of the machine; else the name as it is."""
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def _bare(text: str) -> str:
+    """A text without what is of no account: space around and between its words, and case."""
+    return " ".join(text.split()).casefold()
 
 
 def _seeds(seeds: Iterable[int]) -> str:

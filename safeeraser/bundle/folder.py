@@ -14,7 +14,7 @@ from typing import Any
 
 from safeeraser import __version__, files
 from safeeraser.bundle import pictures
-from safeeraser.bundle.contents import Contents
+from safeeraser.bundle.contents import Contents, last
 from safeeraser.charts import handout
 from safeeraser.charts.handout import Html
 from safeeraser.data.source import Source
@@ -22,6 +22,7 @@ from safeeraser.errors import SafeEraserError
 from safeeraser.report import page as report
 from safeeraser.report import texts
 from safeeraser.report.collecting import Group
+from safeeraser.runs.folder import Run
 from safeeraser.score import counted
 from safeeraser.score.escapes import markdown
 
@@ -153,10 +154,19 @@ def _page(contents: Contents, choices: Choices) -> str:
         scripts=[file.name for file in sorted(PAGE.glob("*.js"), key=lambda file: (file.name == "app.js", file.name))],
         warnings=texts.warnings(group),
         counts=Markup(_counted(counts)),
-        tables=[Markup(part) for part in report.tables(group, asked)],
-        origins=[Markup(part) for part in report.origins(group, asked)],
+        tables=[Markup(_named(part, group)) for part in report.tables(group, asked)],
+        origins=[Markup(_named(part, group)) for part in report.origins(group, asked)],
         command=choices.command,
     )
+
+
+def _named(part: Html, group: Group) -> Html:
+    """A part of a report with the names of folders in place of where on this machine they lie."""
+    from markupsafe import escape
+
+    for name in {getattr(run.config, field) for run in group.runs.values() for field in ("data", "model")}:
+        part = Html(part.replace(escape(name), escape(last(name))))
+    return part
 
 
 def _counted(counts: list[dict[str, str | int]]) -> Html:
@@ -171,14 +181,20 @@ def _facts(contents: Contents, choices: Choices) -> dict[str, Any]:
         "version": __version__,
         "made": choices.made,
         "command": choices.command,
-        "data": row["data"],
+        "data": contents.data,
         "data_hash": row["data_hash"],
         "judge": row["judge"],
         "decoding": row["decoding"],
         "hides": contents.hides,
-        "runs": {label: run.facts | {"run": run.name} for label, run in contents.group.runs.items()},
-        "scores": list(contents.group.rows),
+        "runs": {label: _told(run) for label, run in contents.group.runs.items()},
+        "scores": [{**of_run, "data": contents.data} for of_run in contents.group.rows],
     }
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """Where a run comes from; of folders of this machine their names."""
+    config = run.facts["config"]
+    return run.facts | {"run": run.name, "config": config | {name: last(config[name]) for name in ("model", "data")}}
 
 
 def _header(contents: Contents) -> str:

@@ -47,7 +47,8 @@ def do(options: argparse.Namespace) -> None:
     if options.with_originals and folder.hides(group.source, originals=False) and not options.yes:
         _confirm(group.rows[0]["data"])
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    chosen = folder.Choices(_command(options), made, options.seed, options.with_originals, options.space)
+    command = _command(options, [run.name for run in runs])
+    chosen = folder.Choices(command, made, options.seed, options.with_originals, options.space)
     folder.write(group, options.out.resolve(), chosen, track=_track)
     say(f"bundle: {options.out / 'index.html'}")
 
@@ -66,9 +67,9 @@ def _confirm(data: str) -> None:
         raise SafeEraserError("--with-originals: not confirmed, so nothing was made; without it they are blurred")
 
 
-def _command(options: argparse.Namespace) -> str:
+def _command(options: argparse.Namespace, names: list[str]) -> str:
     """What makes the same bundle again."""
-    words = ["safeeraser", "bundle", *options.runs, "--out", options.out.name]
+    words = ["safeeraser", "bundle", *names, "--out", options.out.name]
     given = {"--judge": options.judge, "--seed": options.seed or None}
     words += [text for flag, value in given.items() if value is not None for text in (flag, str(value))]
     switches = {"--space": options.space, "--with-originals": options.with_originals}

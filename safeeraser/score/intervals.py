@@ -23,7 +23,7 @@ def interval(scores: Sequence[float], units: Sequence[str]) -> tuple[float | Non
     Wilson's interval (Wilson 1927, "Probable inference, the law of succession, and statistical inference") with the
     effective number of answers and, for the variance is itself estimated from the units, quantiles of Student's t. When
     all answers agree on 0 or 1, Clopper-Pearson's exact interval with the units as trials. None, None for a single unit
-    whose answers differ. How often it covers the truth is measured by `benchmarks/coverage.py`.
+    whose mean is neither. How often it covers the truth is measured by `benchmarks/coverage.py`.
     """
     values = _checked(scores)
     count, mean = len(set(units)), float(values.mean())
@@ -33,7 +33,7 @@ def interval(scores: Sequence[float], units: Sequence[str]) -> tuple[float | Non
         exact = binomtest(int(mean) * count, count).proportion_ci(LEVEL, method="exact")
         return float(exact.low), float(exact.high)
     worth = effective(scores, units)
-    if worth is None:
+    if worth is None or count < 2:
         return None, None
     from scipy.stats import t
 

@@ -43,8 +43,20 @@ class Standing:
     tags: dict[str, int]
 
 
+def groups(votes: Iterable[Vote]) -> list[list[Vote]]:
+    """The votes that compare: on one data set, between runs that met each other, be it by way of others."""
+    found: list[tuple[str, set[str], list[Vote]]] = []
+    for vote in votes:
+        runs = {vote.left, vote.right}
+        near = [group for group in found if group[0] == vote.data and group[1] & runs]
+        joined = (vote.data, runs.union(*(group[1] for group in near)), [one for group in near for one in group[2]])
+        joined[2].append(vote)
+        found = [group for group in found if group not in near] + [joined]
+    return [of_group for *_, of_group in found]
+
+
 def standings(votes: Sequence[Vote]) -> list[Standing]:
-    """The runs that were voted on, the best first."""
+    """The runs that were voted on, the best first; votes: of one of `groups`."""
     runs = sorted({run for vote in votes for run in (vote.left, vote.right)})
     ratings = _ratings(votes, runs) if votes else []
     found = [_standing(run, votes, rating) for run, rating in zip(runs, ratings, strict=True)]

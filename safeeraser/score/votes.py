@@ -1,6 +1,7 @@
 """People's votes between two answers to a question in the arena, beside the labels.
 
-A question has one token, and a token one vote: a second one changes nothing.
+A question has one token, and a token one vote: a second one changes nothing. Asked again in one session, a question
+between the same two runs has the vote that it had: whoever voted was told who is who.
 Not covered: the file itself (`people.py`), win rates (`preference.py`), the blind vote in Compare (`labels.py`).
 """
 
@@ -74,11 +75,17 @@ def add(vote: Vote) -> bool:
     return people.add("votes", **values)
 
 
-def of(token: str) -> str:
-    """The vote on the question of this token. Raises LabelError."""
+def before(vote: Vote) -> str | None:
+    """What this session voted on this question between these runs; None where it did not yet. Raises LabelError."""
     with people.opened() as database:
-        assert database is not None
-        return database.execute("SELECT vote FROM votes WHERE token = ?", (token,)).fetchone()[0]
+        if database is None:
+            return None
+        row = database.execute(
+            "SELECT vote FROM votes WHERE token = :token OR (session = :session AND data = :data AND item = :item AND "
+            'question = :question AND "left" IN (:left, :right) AND "right" IN (:left, :right)) ORDER BY number',
+            {name: value for name, value in vars(vote).items() if name not in _LISTS},
+        ).fetchone()
+        return row and row[0]
 
 
 def every(*, data: str | None = None, runs: Sequence[str] = ()) -> list[Vote]:

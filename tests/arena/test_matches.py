@@ -94,6 +94,14 @@ def test_a_second_vote_changes_nothing_and_says_so(arena: Arena):
     assert len(votes.every()) == 1
 
 
+def test_a_question_that_is_asked_again_has_the_vote_that_it_had(arena: Arena):
+    """Whoever voted knows who is who, and asks for the same answers once more."""
+    first = arena.vote(asked(arena).token or "", "left", session="s", who="Ann")
+    again = arena.vote(asked(arena).token or "", "right", session="s", who="Ann")
+    assert (first.counted, again.counted, again.vote) == (True, False, "left")
+    assert len(votes.every()) == 1
+
+
 @pytest.mark.parametrize("wrong", ["", "nonsense", None, 7, ["x"]])
 def test_a_token_that_is_none_is_refused(arena: Arena, wrong: Any):
     with pytest.raises(ArenaError, match="not one of yours"):
@@ -204,6 +212,7 @@ def test_without_names_the_shipped_pair_answers_and_one_run_meets_its_base():
         (["base"], "name a run beside 'base'"),
         (["demo-base-s0-e8752e"], "name a run to compare it with"),
         (["demo-always-refuse-s0-af737f", EXAMPLES[0]], "is a control"),
+        ([EXAMPLES[0], EXAMPLES[0]], "is named twice"),
     ],
 )
 def test_runs_that_cannot_be_asked_are_named(names: list[str], words: str):

@@ -86,6 +86,22 @@ def test_harmful_words_are_in_no_file_and_harmless_ones_are(hiding: tuple[Group,
     assert [text for text in stored - harmful if text in whole]
 
 
+def test_a_harmful_stored_answer_is_folded_whatever_it_is_said_about(po: Group):
+    """A model may take a safe thing for a harmful one, and give that one's answer."""
+    hidden, shown = (Contents(po, hides=hides) for hides in (True, False))
+    harmful = next(item for item in po.source.items.values() if outcome_words.harmful_set(item.set))
+    safe = next(item for item in hidden.items if item.set == "decouple")
+    row = {"answer": f" {harmful.answer.upper()}", "outcome": "off topic", "reply": ""}
+    assert [contents._said(safe, row)[0] for contents in (hidden, shown)] == [None, row["answer"]]
+
+
+def test_no_file_says_where_on_this_machine_its_data_lay(hiding: tuple[Group, Path]):
+    group, bundle = hiding
+    where = str(Path(group.rows[0]["data"]).parent)
+    assert Path(where).is_absolute()
+    assert [name for name, text in content(bundle).items() if where.encode() in text] == []
+
+
 def test_originals_are_in_it_where_that_is_asked_for(hiding: tuple[Group, Path], tmp_path: Path):
     group, _ = hiding
     found = content(write(group, tmp_path / "bundle", originals=True))

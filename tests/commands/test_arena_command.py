@@ -85,6 +85,23 @@ def test_results_can_be_of_some_runs_and_every_vote_as_csv(capsys):
     assert (row["left"], row["right"]) == (PO, PO_PD)
 
 
+def test_runs_that_never_met_are_in_tables_of_their_own(capsys):
+    voted("left", "right")
+    voted("left", left="other-po", right="other-ga")
+    assert cli.main(["arena", "results", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["run"]: row["group"] for row in rows} == {PO: "0", PO_PD: "0", "other-po": "1", "other-ga": "1"}
+    assert cli.main(["arena", "results"]) == 0
+    assert capsys.readouterr().out.count("On demo") == 2
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "x"])
+def test_a_port_that_is_none_is_named(port: str, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["arena", "--port", port])
+    assert "must be a whole number from 1 to 65535" in capsys.readouterr().err.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("words", "flag"),
     [
@@ -92,6 +109,7 @@ def test_results_can_be_of_some_runs_and_every_vote_as_csv(capsys):
         (["results", "--share"], "--share has no effect on results"),
         (["results", "--votes"], "--votes needs --format csv"),
         (["no-such-run"], "no run 'no-such-run'"),
+        (["results", "no-such-run"], "no vote on 'no-such-run'; there are votes on no run"),
     ],
 )
 def test_a_flag_that_has_no_effect_and_a_run_that_is_none_are_named(words: list[str], flag: str, capsys):

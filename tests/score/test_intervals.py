@@ -42,6 +42,7 @@ def test_a_picture_weighs_as_many_answers_as_it_has():
 def test_when_all_answers_agree_the_interval_is_exact_with_pictures_as_trials():
     # Clopper-Pearson for 3 of 3: the low end is 0.025 ** (1/3); with the 12 answers as trials it would be 0.735.
     pictures = ["a", "b", "c"] * 4
+    assert interval([0.5], ["a"]) == (None, None)
     assert interval([True] * 12, pictures) == pytest.approx((0.025 ** (1 / 3), 1))
     assert interval([False] * 12, pictures) == pytest.approx((0, 1 - 0.025 ** (1 / 3)))
     assert effective([True] * 12, pictures) == 3

@@ -6,7 +6,7 @@ const ANY = "";
 /** The filters of an address, with what holds where it says nothing. */
 function filtersOf(params) {
   const { sets, split, items } = store.index;
-  const wanted = params.get("split") || split;
+  const wanted = items.split.includes(params.get("split")) ? params.get("split") : split;
   const here = Object.keys(sets).filter((set) => items.set.some((one, at) => one === set && items.split[at] === wanted));
   return {
     split: wanted,

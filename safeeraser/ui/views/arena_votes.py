@@ -8,7 +8,7 @@ from safeeraser.errors import SafeEraserError
 from safeeraser.files import stamp
 from safeeraser.score import people, votes
 from safeeraser.score.agreement import written
-from safeeraser.score.preference import Standing, standings
+from safeeraser.score.preference import Standing, groups, standings
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import escape_markdown
 
@@ -23,7 +23,8 @@ def draw(view: View, names: Sequence[str]) -> None:
     if not found:
         return
     st.subheader("What people prefer, in the arena")
-    st.dataframe([_row(view, one) for one in found], hide_index=True, alt="Votes on each run in the arena")
+    for of_group in found:  # of each, runs that met each other
+        st.dataframe([_row(view, one) for one in of_group], hide_index=True, alt="Votes on each run in the arena")
     st.caption(
         "Blind votes on questions that people asked: outside all metrics. Won: a tie is half a win. Preferred: to each "
         "of the others, in the mean, by Bradley-Terry; both with 95 % intervals, votes on one question together. "
@@ -32,8 +33,8 @@ def draw(view: View, names: Sequence[str]) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _standings(data: str, names: tuple[str, ...], *stamps: object) -> list[Standing]:
-    return standings(votes.every(data=data, runs=names))
+def _standings(data: str, names: tuple[str, ...], *stamps: object) -> list[list[Standing]]:
+    return [standings(group) for group in groups(votes.every(data=data, runs=names))]
 
 
 def _row(view: View, one: Standing) -> dict[str, str | int]:
