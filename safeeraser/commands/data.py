@@ -1,14 +1,15 @@
-"""`safeeraser data`: what is wrong with a data set; answers of the published inference script as a run."""
+"""`safeeraser data`: what is wrong with a data set; data sets and answers that come from elsewhere."""
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from safeeraser import stages
 from safeeraser.commands import flags, running
-from safeeraser.commands.console import out, say
+from safeeraser.commands.console import err, out, say
 from safeeraser.config import ConfigError
-from safeeraser.data import health, predictions
+from safeeraser.data import converting, health, predictions
 from safeeraser.data.source import folder
 from safeeraser.runs.folder import RunError
 
@@ -24,6 +25,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument("folder", help="'demo', or a folder in the official SafeEraser layout")
     flags.add_json(check, "the report")
+    _add_convert(actions)
     imported = flags.below(
         actions,
         "import",
@@ -35,6 +37,52 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     imported.add_argument("--split", choices=("train", "val"), help="of the file's records (default: found by itself)")
     flags.add_settings(imported)
     flags.add_name(imported)
+
+
+def _add_convert(actions: Any) -> None:
+    convert = flags.below(
+        actions,
+        "convert",
+        _convert,
+        "write a data set of pairs of pictures in the official SafeEraser layout",
+        "safeeraser data convert plain path/to/pairs path/to/data",
+    )
+    of = "; ".join(f"{name}: {layout.what}" for name, layout in converting.FORMATS.items())
+    convert.add_argument("format", choices=converting.FORMATS, metavar="FORMAT", help=of)
+    convert.add_argument("source", type=Path, metavar="SOURCE", help="the folder to read")
+    convert.add_argument("out", type=Path, metavar="OUT", help="the folder to write: a new or an empty one")
+    convert.add_argument(
+        "--val", type=_share, default=0.2, help="share of the pictures that is held out (default: 0.2)"
+    )
+    convert.add_argument("--dev", type=_share, default=0.0, help="share to choose settings on (default: 0)")
+    convert.add_argument("--seed", type=int, default=0, help="draws which pictures are held out (default: 0)")
+
+
+def _share(text: str) -> float:
+    """A share of at least 0 and below 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"must be a share of at least 0 and below 1, got {text!r}")
+    return share
+
+
+def _convert(options: argparse.Namespace) -> None:
+    found = converting.convert(
+        options.format, options.source, options.out, seed=options.seed, val=options.val, dev=options.dev
+    )
+    for note in found.notes:
+        err.print(f"note: {note}")
+    if found.stock_retain:
+        err.print(
+            f"note: the source has no harmless questions; {len(converting.RETAIN)} plain ones are asked in their place"
+        )
+    records = ", ".join(f"{count:,} {split}" for split, count in found.records.items())
+    say(f"data set: {options.out} (records: {records}; questions: {found.questions:,})")
+    if found.unanswered:
+        say(f"{found.unanswered:,} questions have no answer yet; next: safeeraser data targets --data {options.out}")
 
 
 def _check(options: argparse.Namespace) -> int:
