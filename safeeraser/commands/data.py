@@ -8,10 +8,18 @@ from typing import Any
 from safeeraser import stages
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import err, out, say
-from safeeraser.config import ConfigError
-from safeeraser.data import converting, health, predictions
+from safeeraser.config import BASE, ConfigError, RunConfig
+from safeeraser.data import converting, health, predictions, report
+from safeeraser.data.records import NO_TARGETS
 from safeeraser.data.source import folder
 from safeeraser.runs.folder import RunError
+from safeeraser.runs.progress import reporter
+
+# The settings that answering a data set has.
+ANSWERING = {
+    *("model", "data", "precision", "quantization", "device", "workers", "feature_cache"),
+    *("system_prompt", "max_length", "max_new_tokens", "answer_batch", "engine"),
+}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     check.add_argument("folder", help="'demo', or a folder in the official SafeEraser layout")
     flags.add_json(check, "the report")
     _add_convert(actions)
+    _add_targets(actions)
     imported = flags.below(
         actions,
         "import",
@@ -58,6 +67,43 @@ def _add_convert(actions: Any) -> None:
     convert.add_argument("--seed", type=int, default=0, help="draws which pictures are held out (default: 0)")
 
 
+def _add_targets(actions: Any) -> None:
+    targets = flags.below(
+        actions,
+        "targets",
+        _targets,
+        "copy a data set with a model's own answers as forget, retain and decouple targets",
+        "safeeraser data targets --model llava-hf/llava-1.5-7b-hf --preset paper --data path/to/data --out path/to/own",
+    )
+    targets.add_argument("--out", type=Path, required=True, help="the folder to write: a new or an empty one")
+    targets.add_argument(
+        "--leave-out",
+        type=_kinds,
+        default=(),
+        metavar="KINDS",
+        help=f"answers that do not become targets, with commas: {', '.join(NO_TARGETS)} (default: all do)",
+    )
+    flags.add_settings(targets, leave_out=tuple(RunConfig.model_fields.keys() - ANSWERING))
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    """Kinds of answers, with commas between them."""
+    kinds = tuple(filter(None, map(str.strip, text.split(","))))
+    if unknown := [kind for kind in kinds if kind not in NO_TARGETS]:
+        raise argparse.ArgumentTypeError(f"unknown kind {unknown[0]!r}; known: {', '.join(NO_TARGETS)}")
+    return kinds
+
+
+def _targets(options: argparse.Namespace) -> None:
+    from safeeraser.generate import targets  # large
+
+    with reporter(err) as progress:
+        made = targets.make(
+            flags.config(options, method=BASE), options.out, leave_out=options.leave_out, progress=progress
+        )
+    say(f"data set: {options.out}\n{report.whose(made)}")
+
+
 def _share(text: str) -> float:
     """A share of at least 0 and below 1."""
     try:
@@ -86,12 +132,12 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    report = health.check(folder(options.folder))
+    found = health.check(folder(options.folder))
     if options.json:
-        print(json.dumps(report.as_dict(), indent=1))
+        print(json.dumps(found.as_dict(), indent=1))
     else:
-        report.render(out)
-    return 0 if report.usable else 1
+        found.render(out)
+    return 0 if found.usable else 1
 
 
 def _import(options: argparse.Namespace) -> None:

@@ -106,7 +106,9 @@ def splits(pairs: Sequence[Pair], *, seed: int, shares: Mapping[Split, float]) -
     Raises DataError where train would be left without any.
     """
     groups = _groups(pairs)
-    counts = {split: max(1, round(share * len(groups))) if share > 0 else 0 for split, share in shares.items()}
+    counts: dict[Split, int] = {
+        split: max(1, round(share * len(groups))) if share > 0 else 0 for split, share in shares.items()
+    }
     if sum(counts.values()) >= len(groups):
         wanted = " and ".join(f"{count} for {split}" for split, count in counts.items() if count)
         raise DataError(
@@ -115,9 +117,10 @@ def splits(pairs: Sequence[Pair], *, seed: int, shares: Mapping[Split, float]) -
         )
     order = list(range(len(groups)))
     random.Random(f"splits/{seed}").shuffle(order)
-    held_out = [split for split, count in counts.items() for _ in range(count)]
-    chosen: dict[int, Split] = dict.fromkeys(order, "train") | dict(zip(order, held_out, strict=False))
-    return {picture: chosen[number] for number, group in enumerate(groups) for picture in group}
+    held_out: list[Split] = [split for split, count in counts.items() for _ in range(count)]
+    chosen = dict(zip(order, held_out, strict=False))
+    train: Split = "train"
+    return {picture: chosen.get(number, train) for number, group in enumerate(groups) for picture in group}
 
 
 def _groups(pairs: Sequence[Pair]) -> list[list[Path]]:
