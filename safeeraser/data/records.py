@@ -127,13 +127,14 @@ class About:
     badge: str | None = None
 
 
-NO_TARGETS = ("refusals", "nonsense")  # the kinds of answers that need not become targets
+NO_TARGETS = ("refusals", "nonsense", "unfinished")  # the kinds of answers that need not become targets
 
 
 @dataclass(frozen=True)
 class Found:
     """What a model answered to the pairs of a set: how many it was asked, refused, answered with nonsense.
 
+    unfinished: answers of as many tokens as were allowed, so that they stop in the middle.
     without_picture: pairs that it was not asked, as their picture is missing or broken. left_out: pairs that have no
     target for what was found in them.
     """
@@ -141,6 +142,7 @@ class Found:
     asked: int
     refusals: int
     nonsense: int
+    unfinished: int
     left_out: int
     without_picture: int
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from safeeraser.data.records import Targets
+from safeeraser.data.records import NO_TARGETS, Targets
 
 # What is shown to people; --json has all.
 _LINES = 10  # of a list
@@ -209,10 +209,9 @@ def whose(targets: Targets | None) -> str:
     how = " ".join(filter(None, ("greedy", targets.settings)))
     lines = [f"Targets: answers of {targets.model} ({how}; {targets.date}, version {targets.version})"]
     for name, found in targets.found.items():
-        counts = {"refusals": found.refusals, "nonsense": found.nonsense, "left out": found.left_out}
-        counts["without a picture"] = found.without_picture
-        told = ", ".join(f"{count:,} {what}" for what, count in counts.items())
-        lines.append(f"  {name}: {found.asked:,} answered, of which {told}")
+        told = ", ".join(f"{getattr(found, kind):,} {kind}" for kind in NO_TARGETS)
+        missing = f"{found.left_out:,} left out, {found.without_picture:,} without a picture"
+        lines.append(f"  {name}: {found.asked:,} answered ({told}); {missing}")
     return "\n".join(lines)
 
 

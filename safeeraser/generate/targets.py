@@ -15,18 +15,19 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safeeraser import files
 from safeeraser.config import RunConfig
 from safeeraser.data import converting, health, official, source
 from safeeraser.data.entries import read_entries
 from safeeraser.data.notes import Notes
-from safeeraser.data.records import VQA, DataError, Dataset, Found, Split, Targets
+from safeeraser.data.records import NO_TARGETS, VQA, DataError, Dataset, Found, Split, Targets
 from safeeraser.generate import answering
 from safeeraser.generate.questions import Question
 from safeeraser.judge import refusing, senseless
 from safeeraser.models import checks
+from safeeraser.models.encoder import Encoder
 from safeeraser.runs.progress import Reporter
 
 SETS = ("forget", "retain", "decouple")
@@ -38,7 +39,7 @@ _COPIED = (official.REFUSALS_FILE, official.ABOUT_FILE, *official.EXTRA_FILES.va
 def make(config: RunConfig, out: Path, *, leave_out: Collection[str] = (), progress: Reporter | None = None) -> Targets:
     """Let the model of `config` answer its data set, and write the copy to `out`; greedy, whatever the config says.
 
-    leave_out: the kinds of answers, "refusals" or "nonsense", that do not become targets. Each answer is on the disk
+    leave_out: the kinds of answers, of NO_TARGETS, that do not become targets. Each answer is on the disk
     when it is given, in a file beside `out`: after a kill the same call goes on. A finished copy is left as it is.
     Raises DataError.
     """
@@ -57,8 +58,8 @@ def make(config: RunConfig, out: Path, *, leave_out: Collection[str] = (), progr
     answered = {name: facts[name] for name in ("model", "settings", "source_hash")}
     with _kept(_beside(out), answered) as answers:
         _ask(config, asked, answers, _beside(out), progress)
-        kinds = {id: kind_of(answer) for id, answer in answers.items()}
-        texts = {id: "" if kinds[id] in leave_out else answer for id, answer in answers.items()}
+        kinds = {id: kind_of(given) for id, given in answers.items()}
+        texts = {id: "" if kinds[id] in leave_out else given.answer for id, given in answers.items()}
         found = {name: _count([p for p in pairs if p.set == name], kinds, leave_out) for name in SETS}
         date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         made = Targets(**facts, version=version("safeeraser"), date=date, found=found)
@@ -67,11 +68,20 @@ def make(config: RunConfig, out: Path, *, leave_out: Collection[str] = (), progr
     return made
 
 
-def kind_of(answer: str) -> str | None:
-    """What is wrong with an answer as a target: "refusals", "nonsense", or None."""
-    if refusing.refuses(answer):
+class Given(NamedTuple):
+    """An answer; cut: whether it has as many tokens as were allowed."""
+
+    answer: str
+    cut: bool
+
+
+def kind_of(given: Given) -> str | None:
+    """What is wrong with an answer as a target, of NO_TARGETS, or None."""
+    if refusing.refuses(given.answer):
         return "refusals"
-    return "nonsense" if senseless.meaningless(answer) else None
+    if senseless.meaningless(given.answer):
+        return "nonsense"
+    return "unfinished" if given.cut else None
 
 
 def _facts(config: RunConfig, dataset: Dataset, leave_out: Collection[str]) -> dict[str, Any]:
@@ -96,7 +106,7 @@ def _beside(out: Path) -> Path:
 
 
 @contextmanager
-def _kept(path: Path, facts: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def _kept(path: Path, facts: Mapping[str, str]) -> Iterator[dict[str, Given]]:
     """The answers in a file by id, held for this process; facts: its first line, which says what they answer."""
     with files.explained(path):
         file = path.open("a+b")
@@ -117,11 +127,11 @@ def _kept(path: Path, facts: Mapping[str, str]) -> Iterator[dict[str, str]]:
                 path.unlink()
 
 
-def _read(path: Path, lines: Sequence[str | bytes], facts: Mapping[str, str]) -> dict[str, str]:
+def _read(path: Path, lines: Sequence[str | bytes], facts: Mapping[str, str]) -> dict[str, Given]:
     """The answers in the lines of a file by id. Raises DataError for those of other data or settings."""
     try:
         said, *rows = map(json.loads, lines)
-        answers = {row["id"]: row["answer"] for row in rows}
+        answers = {row["id"]: Given(row["answer"], row["cut"]) for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}); remove it to answer anew") from error
     if said != facts:
@@ -130,7 +140,7 @@ def _read(path: Path, lines: Sequence[str | bytes], facts: Mapping[str, str]) ->
 
 
 def _ask(
-    config: RunConfig, asked: list[Question], answers: dict[str, str], path: Path, progress: Reporter | None
+    config: RunConfig, asked: list[Question], answers: dict[str, Given], path: Path, progress: Reporter | None
 ) -> None:
     """Add the answers that are missing, to `answers` and to the file."""
     missing = [question for question in asked if question.item.id not in answers]
@@ -141,10 +151,16 @@ def _ask(
         model, encoder = answering.model_of(config)
         given = answering.answers(model, encoder, missing, config, workers=config.workers)
         for group in answering.groups(given):
-            files.append(path, (json.dumps({"id": one.item.id, "answer": text}) for one, text in group))
-            answers |= {one.item.id: text for one, text in group}
+            new = {one.item.id: Given(text, _cut(text, encoder, config)) for one, text in group}
+            files.append(path, (json.dumps({"id": id, **one._asdict()}) for id, one in new.items()))
+            answers |= new
             if progress:
                 progress.update(task, completed=len(answers))
+
+
+def _cut(text: str, encoder: Encoder, config: RunConfig) -> bool:
+    """Whether an answer has as many tokens as are allowed; one fewer, as spaces at its ends are gone."""
+    return len(encoder.tokenizer(text, add_special_tokens=False)["input_ids"]) >= config.max_new_tokens - 1
 
 
 def _count(pairs: Iterable[VQA], kinds: Mapping[str, str | None], leave_out: Collection[str]) -> Found:
@@ -152,8 +168,7 @@ def _count(pairs: Iterable[VQA], kinds: Mapping[str, str | None], leave_out: Col
     found = [kinds[id] for id in ids if id in kinds]
     return Found(
         asked=len(found),
-        refusals=found.count("refusals"),
-        nonsense=found.count("nonsense"),
+        **{kind: found.count(kind) for kind in NO_TARGETS},
         left_out=sum(kind in leave_out for kind in found),
         without_picture=len(ids) - len(found),
     )

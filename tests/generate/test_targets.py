@@ -5,10 +5,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import official as small
 import pairs
 import pytest
+from documents import ROOT, commands
 
 from safeeraser import cli
 from safeeraser.config import RunConfig
@@ -46,7 +48,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def scripted(monkeypatch: pytest.MonkeyPatch, said: dict[str, str], usual: str) -> None:
     """Let these answers be given, by id, in the place of a model's."""
-    monkeypatch.setattr(answering, "model_of", lambda config: (None, None))
+    encoder = SimpleNamespace(tokenizer=lambda text, **how: {"input_ids": text.split()})
+    monkeypatch.setattr(answering, "model_of", lambda config: (None, encoder))
 
     def answers(model: object, encoder: object, asked: list[Question], *rest: object, **how: object) -> Iterator:
         return ((one, said.get(one.item.id, usual)) for one in asked)
@@ -125,7 +128,7 @@ def test_answers_of_other_settings_are_not_mixed_in(unanswered: Path, settings: 
     with pytest.raises(DataError, match="own is not empty"):
         targets.make(config.model_copy(update={"max_new_tokens": 6}), out)
     beside = tmp_path / ".new.answers.jsonl"
-    beside.write_text('{"model": "another"}\n{"id": "a", "answer": "b"}\n')
+    beside.write_text('{"model": "another"}\n{"id": "a", "answer": "b", "cut": false}\n')
     with pytest.raises(DataError, match="holds answers to other data or by other settings"):
         targets.make(config, tmp_path / "new")
     beside.write_text("[]\n{}\n")
@@ -133,7 +136,7 @@ def test_answers_of_other_settings_are_not_mixed_in(unanswered: Path, settings: 
         targets.make(config, tmp_path / "new")
 
 
-def test_refusals_and_nonsense_are_counted_and_left_out_on_demand(
+def test_refusals_nonsense_and_what_was_cut_short_are_counted_and_left_out_on_demand(
     tmp_path: Path, settings: dict, monkeypatch: pytest.MonkeyPatch
 ):
     records = [small.record(f"img/Weapon/{k}.jpg", safe=f"pdset/image/Weapon/train/{k}.jpg", own=k) for k in (1, 2)]
@@ -143,18 +146,19 @@ def test_refusals_and_nonsense_are_counted_and_left_out_on_demand(
         "train/img/Weapon/1.jpg/forget/0": "I am sorry, but I cannot help with that.",
         "train/img/Weapon/1.jpg/decouple/1": "the the the the the the the the the the",
         "train/img/Weapon/2.jpg/retain/3": "?!",
+        "train/img/Weapon/2.jpg/retain/0": "It is a small spoon made of wood and then it",
     }
     scripted(monkeypatch, said, usual="It is a small spoon made of wood.")
-    config = RunConfig.create(data=str(root), **settings)
+    config = RunConfig.create(data=str(root), **settings | {"max_new_tokens": 11})
     kept = targets.make(config, tmp_path / "kept")
     assert kept.found == {
-        "forget": Found(asked=8, refusals=1, nonsense=0, left_out=0, without_picture=0),
-        "retain": Found(asked=8, refusals=0, nonsense=1, left_out=0, without_picture=0),
-        "decouple": Found(asked=4, refusals=0, nonsense=1, left_out=0, without_picture=4),
+        "forget": Found(asked=8, refusals=1, nonsense=0, unfinished=0, left_out=0, without_picture=0),
+        "retain": Found(asked=8, refusals=0, nonsense=1, unfinished=1, left_out=0, without_picture=0),
+        "decouple": Found(asked=4, refusals=0, nonsense=1, unfinished=0, left_out=0, without_picture=4),
     }
     assert len(texts(official.load(tmp_path / "kept"))) == 20  # a target of another model does not stay
-    made = targets.make(config, tmp_path / "own", leave_out=("nonsense", "refusals"))
-    assert [found.left_out for found in made.found.values()] == [1, 1, 1]
+    made = targets.make(config, tmp_path / "own", leave_out=("nonsense", "refusals", "unfinished"))
+    assert [found.left_out for found in made.found.values()] == [1, 2, 1]
     left = texts(official.load(tmp_path / "own"))
     gone = {*said, "train/img/Weapon/1.jpg/decouple/0"}  # what is not forgotten is not decoupled
     assert set(texts(official.load(tmp_path / "kept"))) - set(left) == gone
@@ -199,6 +203,22 @@ def test_the_check_says_whose_targets_they_are_and_run_warns_of_another_model(
     assert f"answers of {model}, the run's model is {other}" in said
 
 
+@pytest.mark.slow
+def test_the_page_about_pairs_leads_from_a_table_to_scores(tmp_path: Path, runs_folder: Path, monkeypatch, capsys):
+    lines = [line.split()[1:] for line in commands(ROOT / "docs" / "pairs.md")][:4]
+    assert [line[:2] for line in lines[:3]] == [["data", "convert"], ["data", "targets"], ["data", "check"]]
+    pairs.write(tmp_path / "path" / "to" / "pairs")
+    monkeypatch.chdir(tmp_path)
+    quick = "--max-steps 1 --batch-size 2 --lora-rank 2 --eval-records 1 --no-look-every --device cpu"
+    quick += " --max-new-tokens 8"
+    for line in lines:
+        assert cli.main([*line, *(quick.split() if line[0] == "run" else ())]) == 0, line
+    said = capsys.readouterr()
+    assert "Targets: answers of demo (greedy; " in said.out
+    assert "note: the targets are answers" not in said.err
+    assert "SARR" in said.out
+
+
 def test_a_targets_file_that_says_something_else_is_named(tmp_path: Path):
     root = small.write(tmp_path / "data", train=[small.record()], pictures=["img/Weapon/1.jpg"])
     (root / "targets.json").write_text('{"model": 3}')
@@ -209,7 +229,7 @@ def test_a_targets_file_that_says_something_else_is_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--leave-out", "lies"], "unknown kind 'lies'; known: refusals, nonsense"),
+        (["--leave-out", "lies"], "unknown kind 'lies'; known: refusals, nonsense, unfinished"),
         (["--model", "no/such-model"], "--model no/such-model: cannot be loaded"),
     ],
 )
