@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safeeraser import files
-from safeeraser.data import official, plain
+from safeeraser.data import mssbench, official, plain
 from safeeraser.data.pairs import Pair, Pairs
 from safeeraser.data.records import DataError, Split
 from safeeraser.demo import world
@@ -30,6 +30,7 @@ class Format(NamedTuple):
 
 FORMATS: Mapping[str, Format] = {
     "plain": Format(plain.read, "a folder of pictures with one table, pairs.csv"),
+    "mssbench": Format(mssbench.read, "kzhou35/mssbench as it is on the hub, its chat task"),
 }
 # Asked about each harmful picture where the source asks nothing harmless about any: what most methods retain.
 RETAIN = (

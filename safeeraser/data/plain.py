@@ -85,19 +85,20 @@ def _pair(where: str, cells: Cells, finder: PictureFinder) -> Pair:
     return Pair(
         where=where,
         question=cells["question"],
-        harmful=_picture(where, "harmful_picture", cells, finder),
-        safe=_picture(where, "safe_picture", cells, finder),
+        harmful=picture(where, "harmful_picture", cells["harmful_picture"], finder),
+        safe=picture(where, "safe_picture", cells["safe_picture"], finder),
         retain=(question, answer) if question else None,
         **{name: cells.get(name, "") for name in OPTIONAL if not name.startswith("retain")},
     )
 
 
-def _picture(where: str, column: str, cells: Cells, finder: PictureFinder) -> Path:
-    found = finder.find(cells[column])
+def picture(where: str, column: str, written: str, finder: PictureFinder) -> Path:
+    """The picture that a cell names. Raises DataError that names row and column, for one missing or broken too."""
+    found = finder.find(written)
     if found.picture is None:
         raise DataError(f"{where}, {column}: {found.problem}. Put the picture into the folder or correct the path.")
     if why := images.why_broken(found.picture):
-        raise DataError(f"{where}, {column}: the picture '{cells[column]}' {why}. Put a whole picture in its place.")
+        raise DataError(f"{where}, {column}: the picture '{written}' {why}. Put a whole picture in its place.")
     return found.picture
 
 

@@ -176,8 +176,7 @@ def _count(pairs: Iterable[VQA], kinds: Mapping[str, str | None], leave_out: Col
 
 def _fill(folder: Path, dataset: Dataset, texts: Mapping[str, str], made: Targets) -> None:
     """Write the copy: the records with these targets by id ("" for none), the other files and the pictures."""
-    splits: dict[Split, str] = {**official.SPLIT_FILES, "dev": official.DEV_FILE}
-    for split, name in splits.items():
+    for split, name in converting.FILES.items():
         if (dataset.root / name).exists():
             records = [*_records(dataset.root / name, split, texts)]
             files.put(folder / name, json.dumps(records, indent=1, ensure_ascii=False))

@@ -143,3 +143,54 @@ def _put(source: Path, text: str) -> None:
 
 def _change(source: Path, old: str, new: str) -> None:
     _put(source, (source / "pairs.csv").read_text().replace(old, new))
+
+
+# --- MSSBench: the fields are those of its README and of its utils/infer_on_data.py
+
+
+def mssbench(root: Path, **changes) -> Path:
+    chat = [
+        {
+            "safe_image_path": f"b/{k}.png",
+            "unsafe_image_path": f"a/{k}.png",
+            "intent": "hum",
+            "unsafe_image": "a square",
+            "Type": "Colours",
+            "queries": ["How is this built?", "How does this hum?"],
+        }
+        for k in range(3)
+    ]
+    chat[1] |= changes
+    embodied = [{"task": "put", "safe": "a.png", "unsafe": "b.png", "safe_instruction": "x", "unsafe_instruction": "y"}]
+    pairs.write(root / "chat")
+    (root / "chat" / "pairs.csv").unlink()
+    (root / "combined.json").write_text(json.dumps({"chat": chat, "embodied": embodied}))
+    return root
+
+
+def test_the_chat_task_of_mssbench_becomes_a_data_set_without_answers(tmp_path: Path):
+    found = converting.convert("mssbench", mssbench(tmp_path / "source"), tmp_path / "data")
+    assert found.records == {"train": 2, "val": 1}
+    assert found.unanswered == found.questions == 24
+    assert "the 1 entries of the embodied task" in found.notes[0]
+    data = official.load(tmp_path / "data", unanswered=True)
+    record = next(one for one in data.records if one.image_id == "img/chat/a/1.png")
+    assert record.category == "Colours"
+    assert [pair.question for pair in record.decouple] == ["How is this built?", "How does this hum?"]
+    assert record.safe_picture
+    assert record.safe_picture.read_bytes() == (tmp_path / "source/chat/b/1.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"queries": None}, "combined.json, chat[1], field queries: expected a list of questions"),
+        ({"queries": [3]}, "combined.json, chat[1], field queries: expected a text"),
+        ({"safe_image_path": None}, "chat[1], field safe_image_path: expected a text that is not empty"),
+        ({"unsafe_image_path": "gone.png"}, "chat[1], unsafe_image_path: the picture 'chat/gone.png' is missing"),
+    ],
+)
+def test_a_damaged_mssbench_is_one_clear_error(changes: dict, said: str, tmp_path: Path):
+    with pytest.raises(DataError) as found:
+        converting.convert("mssbench", mssbench(tmp_path / "source", **changes), tmp_path / "data")
+    assert said in str(found.value)
