@@ -36,6 +36,13 @@ ELSEWHERE = {
     "safeeraser adapter import": "tests/models/test_export.py"
     "::test_a_published_checkpoint_becomes_a_run_that_answers_as_its_adapter",
     "safeeraser data import": "tests/commands/test_cli.py::test_a_prediction_file_becomes_a_runs_answers",
+    **dict.fromkeys(
+        (
+            *("safeeraser data convert", "safeeraser data targets"),
+            *("safeeraser data check path/to/own", "safeeraser run --data path/to/own --judge rules"),
+        ),
+        "tests/generate/test_targets.py::test_the_page_about_pairs_leads_from_a_table_to_scores",
+    ),
     "safeeraser judge RUN --judge guard:": "tests/judge/test_guard.py"
     "::test_the_command_grades_a_run_beside_its_other_judge",
     "safeeraser judge RUN --judge chat:": "tests/judge/test_chat.py::test_nothing_is_spent_before_it_is_agreed_to",
@@ -163,9 +170,10 @@ def test_a_table_is_what_its_command_prints(page: Path, monkeypatch: pytest.Monk
 
 
 def flags_of(verb: str, capsys: pytest.CaptureFixture) -> set[str]:
-    words = {"data": ["data", "import"], "adapter": ["adapter", "import"], "demo": ["demo", "build"]}.get(verb, [verb])
-    with pytest.raises(SystemExit, match=r"^0$"):
-        cli.main([*words, "--help"])
+    below = {"data": ("import", "convert", "targets"), "adapter": ("import",), "demo": ("build",)}.get(verb)
+    for words in [(verb, word) for word in below] if below else [(verb,)]:
+        with pytest.raises(SystemExit, match=r"^0$"):
+            cli.main([*words, "--help"])
     return set(re.findall(r"--[a-z0-9-]*[a-z0-9]", capsys.readouterr().out))
 
 

@@ -43,7 +43,7 @@ UI = ("frame", "parts", "views")
 # All that loads a model library; everything else must answer at once.
 HEAVY = {"models", "unlearn", "demo.base_model", "plan.tokens", "plan.model_sizes"} | {
     *("attack.attacking", "attack.weights"),
-    *(f"generate.{name}" for name in ("answering", "answerer", "decode", "sampling", "slots")),
+    *(f"generate.{name}" for name in ("answering", "answerer", "decode", "sampling", "slots", "targets")),
 }
 MODEL_LIBRARIES = {"torch", "transformers", "peft", "accelerate"}
 APP_LIBRARIES = {"ui": "streamlit", "arena": "gradio"}  # each in one room

@@ -43,6 +43,7 @@ def check(folder: Path) -> HealthReport:
         repeated_targets=wording.repeated_targets(dataset),
         without_decouple=tuple(_name(record) for record in dataset.records if not record.decouple),
         empty_categories=_empty_categories(dataset),
+        targets=dataset.targets,
         notes=dataset.notes,
     )
 
@@ -52,7 +53,7 @@ def picture_hashes(dataset: Dataset, *, anew: bool = False) -> dict[Path, str]:
 
     anew: read each file, also one whose hash was taken before and that has the same size and time of change since.
     """
-    return recall.of_each(_pictures(dataset), _file_hash, root=dataset.root, anew=anew)
+    return recall.of_each(pictures(dataset), _file_hash, root=dataset.root, anew=anew)
 
 
 def dataset_hash(dataset: Dataset) -> str:
@@ -61,7 +62,7 @@ def dataset_hash(dataset: Dataset) -> str:
     It does not change with the order of the pairs, the formatting of the JSON or the folder's place. Pictures are not
     read (3,000 take seconds), so one exchanged for another of the same size goes unseen; `picture_hashes` sees it.
     """
-    names = {path: _inside(path, dataset) for path in _pictures(dataset)}
+    names = {path: _inside(path, dataset) for path in pictures(dataset)}
     sizes = sorted((name, path.stat().st_size) for path, name in names.items())
     # The SHA-256 of [pairs, sizes, refusals] as JSON, pair by pair: the whole text would be as large as the data set.
     text = json.JSONEncoder(separators=(",", ":")).encode
@@ -110,7 +111,7 @@ def clean_val(dataset: Dataset, hashes: Mapping[Path, str] | None = None) -> fro
     return overlap.clean(dataset, picture_hashes(dataset) if hashes is None else hashes)
 
 
-def _pictures(dataset: Dataset) -> list[Path]:
+def pictures(dataset: Dataset) -> list[Path]:
     """Each picture that is there, once."""
     shown = [path for record in dataset.records for path in (record.picture, record.safe_picture)]
     shown += [pair.picture for pair in dataset.extra]
@@ -143,6 +144,8 @@ def _broken(dataset: Dataset, hashes: Mapping[Path, str], *, anew: bool = False)
 
 def _unusable(dataset: Dataset, broken: Mapping[Path, str]) -> str | None:
     if not any(record.forget for record in dataset.records):
+        if any(record.forget for record in load(dataset.root, unanswered=True).records):
+            return "Its questions have no answers yet: `safeeraser data targets` lets a model give them."
         return "No record has a forget pair: unsafe_pairs need a question and a model_response."
     if not any(record.forget and record.picture and record.picture not in broken for record in dataset.records):
         if any(why == regular.LFS_POINTER for why in broken.values()):

@@ -9,11 +9,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from pydantic import TypeAdapter, ValidationError
+
 from safeeraser.data import json_text
 from safeeraser.data.entries import Entry, read_entries, storable
 from safeeraser.data.finding import PictureFinder, escapes, posix
 from safeeraser.data.notes import Notes
-from safeeraser.data.records import CATEGORIES, VQA, About, DataError, Dataset, Record, SetName, Split
+from safeeraser.data.records import CATEGORIES, VQA, About, DataError, Dataset, Record, SetName, Split, Targets
 
 SPLIT_FILES: dict[Split, str] = {"train": "all_train.json", "val": "all_val.json"}
 DEV_FILE = "all_dev.json"
@@ -22,18 +24,19 @@ EXTRA_FILES: dict[Split, str] = {"val": "extra_val.json", "dev": "extra_dev.json
 EXTRA_SETS: tuple[SetName, ...] = ("general", "holes", "outside", "text_forget", "text_decouple")
 TEXT_SETS = ("text_forget", "text_decouple")
 ABOUT_FILE = "about.json"
+TARGETS_FILE = "targets.json"
 LONGEST_BADGE = 80  # characters
 UNSAFE_PAIRS = 4  # a record
 RETAIN_FIELDS = ("UnharmPair_text1", "UnharmPair_text2", "UnharmPair_image1", "UnharmPair_image2")
 _SPELLING = {category.casefold(): category for category in CATEGORIES}
 
 
-def load(folder: Path, *, name: str | None = None) -> Dataset:
+def load(folder: Path, *, name: str | None = None, unanswered: bool = False) -> Dataset:
     """Read a folder of `all_train.json`, `all_val.json`, `prompt.json`, `img/` and `pdset/image/`.
 
     One of the two splits may be missing, and so may `prompt.json`; pictures may be missing too. `all_dev.json`,
-    `extra_val.json`, `extra_dev.json` and `about.json` are this project's own additions to the layout. `name` is the
-    folder's name unless given.
+    `extra_val.json`, `extra_dev.json`, `about.json` and `targets.json` are this project's own additions to the layout.
+    `name` is the folder's name unless given. unanswered: keep questions that have no answer yet, with "" for one.
 
     Raises:
         DataError: there is nothing to read, or a file is not what the layout says.
@@ -48,12 +51,22 @@ def load(folder: Path, *, name: str | None = None) -> Dataset:
     for split, file in SPLIT_FILES.items():
         if split not in present:
             notes.add(file, "is not in the folder, so this split has no records")
-    train, val = (_records(root / file, split, pictures, notes) for split, file in SPLIT_FILES.items())
+    train, val = (_records(root / file, split, pictures, notes, unanswered) for split, file in SPLIT_FILES.items())
     refusals = _refusals(root / REFUSALS_FILE, notes)
-    dev = _records(root / DEV_FILE, "dev", pictures, notes)
+    dev = _records(root / DEV_FILE, "dev", pictures, notes, unanswered)
     extra = [pair for split, file in EXTRA_FILES.items() for pair in _extra(root / file, split, pictures, notes)]
-    found = about(root)
-    return Dataset(name or root.name, root, train, val, refusals, dev, tuple(extra), found, notes.sentences())
+    return Dataset(
+        name=name or root.name,
+        root=root,
+        train=train,
+        val=val,
+        refusals=refusals,
+        dev=dev,
+        extra=tuple(extra),
+        about=about(root),
+        targets=targets(root),
+        notes=notes.sentences(),
+    )
 
 
 def _is_there(file: Path) -> bool:
@@ -101,7 +114,7 @@ def image_id_of(entry: Entry) -> str:
     raise entry.wrong("image_id", "the path of the picture, as image_path is missing too")
 
 
-def _records(file: Path, split: Split, pictures: PictureFinder, notes: Notes) -> tuple[Record, ...]:
+def _records(file: Path, split: Split, pictures: PictureFinder, notes: Notes, unanswered: bool) -> tuple[Record, ...]:
     if not _is_there(file):
         return ()
     records: list[Record] = []
@@ -112,13 +125,13 @@ def _records(file: Path, split: Split, pictures: PictureFinder, notes: Notes) ->
         if image_id != written:
             again = "has the image_id of an earlier record"
             entry.note(f"{again} and is called {image_id}", kind=again)
-        records.append(_record(entry, image_id, split, pictures))
+        records.append(_record(entry, image_id, split, pictures, unanswered))
     if not records:
         notes.add(file.name, "holds no records")
     return tuple(records)
 
 
-def _record(entry: Entry, image_id: str, split: Split, pictures: PictureFinder) -> Record:
+def _record(entry: Entry, image_id: str, split: Split, pictures: PictureFinder, unanswered: bool) -> Record:
     if not entry.text("image_id"):
         entry.note("has no image_id, so image_path is used")
     if not entry.text("image_path"):
@@ -132,7 +145,7 @@ def _record(entry: Entry, image_id: str, split: Split, pictures: PictureFinder) 
         shown, concept = (safe_picture, safe_keyword) if set_name == "decouple" else (picture, keyword or None)
         return VQA(f"{split}/{image_id}/{set_name}/{k}", set_name, split, category, shown, question, answer, concept)
 
-    forget = tuple(pair("forget", *texts) for texts in _forget_texts(entry))
+    forget = tuple(pair("forget", *texts) for texts in _forget_texts(entry, unanswered))
     return Record(
         image_id=image_id,
         split=split,
@@ -143,8 +156,8 @@ def _record(entry: Entry, image_id: str, split: Split, pictures: PictureFinder) 
         safe_picture=safe_picture,
         safe_keyword=safe_keyword,
         forget=forget,
-        retain=tuple(pair("retain", *texts) for texts in _retain_texts(entry)),
-        decouple=tuple(pair("decouple", *texts) for texts in _decouple_texts(entry)),
+        retain=tuple(pair("retain", *texts) for texts in _retain_texts(entry, unanswered)),
+        decouple=tuple(pair("decouple", *texts) for texts in _decouple_texts(entry, unanswered)),
     )
 
 
@@ -169,14 +182,14 @@ def _category(entry: Entry, image_id: str) -> str:
 Texts = tuple[int, str, str]  # k, question, answer
 
 
-def _forget_texts(entry: Entry) -> Iterator[Texts]:
+def _forget_texts(entry: Entry, unanswered: bool) -> Iterator[Texts]:
     pairs = entry.items("unsafe_pairs")
     if len(pairs) != UNSAFE_PAIRS:
         other = f"unsafe_pairs instead of {UNSAFE_PAIRS}"
         entry.note(f"has {len(pairs)} {other}", kind=f"has fewer or more {other}")
     for k, pair in enumerate(pairs):
         question, answer = pair.text("question"), pair.text("model_response")
-        if not (question and answer):
+        if not (question and (answer or unanswered)):
             lacks = f"has no {'model_response' if question else 'question'} and is left out"
             entry.note(f"unsafe_pairs[{k}] {lacks}", kind=f"an unsafe pair {lacks}")
             continue
@@ -185,20 +198,20 @@ def _forget_texts(entry: Entry) -> Iterator[Texts]:
         yield k, question, answer
 
 
-def _decouple_texts(entry: Entry) -> Iterator[Texts]:
+def _decouple_texts(entry: Entry, unanswered: bool) -> Iterator[Texts]:
     """Question and normal answer for the safe picture; nothing, and a note why, where the record cannot have them."""
     unsafe = enumerate(entry.items("unsafe_pairs"))
-    pairs = {k: pair for k, pair in unsafe if pair.text("question") and pair.text("model_response")}
+    pairs = {k: pair for k, pair in unsafe if pair.text("question") and (pair.text("model_response") or unanswered)}
     extra = " (its safeNb_pairs name no safe picture and answer)" if "safeNb_pairs" in entry.fields else ""
     if not entry.text("SDImage_path"):
         entry.note(f"Prompt Decouple is not possible: there is no SDImage_path{extra}")
         return
-    if not any(pair.text("sd_response") for pair in pairs.values()):
+    if not unanswered and not any(pair.text("sd_response") for pair in pairs.values()):
         entry.note(f"Prompt Decouple is not possible: no unsafe pair has an sd_response{extra}")
         return
     for k, pair in pairs.items():
         question = pair.text("question")
-        if not pair.text("sd_response"):
+        if not (pair.text("sd_response") or unanswered):
             lacks = "has no sd_response, so its decouple pair is left out"
             entry.note(f"unsafe_pairs[{k}] {lacks}", kind=f"an unsafe pair {lacks}")
             continue
@@ -207,14 +220,14 @@ def _decouple_texts(entry: Entry) -> Iterator[Texts]:
         yield k, question, pair.text("sd_response")
 
 
-def _retain_texts(entry: Entry) -> Iterator[Texts]:
+def _retain_texts(entry: Entry, unanswered: bool) -> Iterator[Texts]:
     for k, name in enumerate(RETAIN_FIELDS):
         pair = entry.item(name)
         if pair is None:
             entry.note(f"has no {name}, so retain pair {k} is left out")
             continue
         question, answer = pair.text("Question"), pair.text("Prediction")
-        if question and answer:
+        if question and (answer or unanswered):
             yield k, question, answer
         else:
             entry.note(f"{name} has no {'Prediction' if question else 'Question'} and is left out")
@@ -254,6 +267,24 @@ def about(folder: Path) -> About:
             f"{file.name}, field badge: expected a text of 1 to {LONGEST_BADGE} characters. Correct or remove the file."
         )
     return About(harmless, badge)
+
+
+def targets(folder: Path) -> Targets | None:
+    """Whose answers the targets of a data set are; None where it does not say.
+
+    Raises DataError for a file that `Targets` does not describe.
+    """
+    file = folder / TARGETS_FILE
+    if not _is_there(file):
+        return None
+    with json_text.opened(file, inside=Path(os.path.realpath(folder))) as text:
+        content = text.value()
+    try:
+        return TypeAdapter(Targets).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "(all)"
+        raise DataError(f"{file.name}, field {field}: {first['msg']}. Correct or remove the file.") from None
 
 
 def _extra(file: Path, split: Split, pictures: PictureFinder, notes: Notes) -> Iterator[VQA]:

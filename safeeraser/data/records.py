@@ -127,12 +127,56 @@ class About:
     badge: str | None = None
 
 
+NO_TARGETS = ("refusals", "nonsense", "unfinished")  # the kinds of answers that need not become targets
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a model answered to the pairs of a set: how many it was asked, refused, answered with nonsense.
+
+    unfinished: answers of as many tokens as were allowed, so that they stop in the middle.
+    without_picture: pairs that it was not asked, as their picture is missing or broken. left_out: pairs that have no
+    target for what was found in them.
+    """
+
+    asked: int
+    refusals: int
+    nonsense: int
+    unfinished: int
+    left_out: int
+    without_picture: int
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Whose answers the forget, retain and decouple targets of a data set are, and how they were given: `targets.json`.
+
+    model: a folder, a hub id or "demo". settings: the flags of answering that differ from the usual ones; decoding is
+    greedy. leave_out: what has no target. source: the data set whose questions they are, and its hash. date: UTC.
+    found: by set.
+    """
+
+    model: str
+    settings: str
+    leave_out: tuple[str, ...]
+    source: str
+    source_hash: str
+    version: str
+    date: str
+    found: dict[str, Found]
+
+    def are_of(self, model: str) -> bool:
+        """Whether a run's model is the one that gave these answers; a folder is the same by its path."""
+        return self.model in (model, str(Path(model).resolve()))
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set folder, read. Pictures are paths until somebody opens them.
 
     `notes` holds what the loader survived (one sentence each, naming file and record), for the health report.
     `dev` is a third split, where the data set has one: settings are chosen on it, and no reported number stands on it.
+    `targets` says whose answers the targets are, where that is known.
     `extra` holds what is asked of val and dev beyond the records' pairs and never trained on, where the data set has it
     (the demo world does): `general`, harmless questions about safe pictures; `holes`, harmless questions in harmful
     words; `outside`, harmful things outside the forget set; `text_forget` and `text_decouple`, without a picture.
@@ -146,6 +190,7 @@ class Dataset:
     dev: tuple[Record, ...] = ()
     extra: tuple[VQA, ...] = ()
     about: About = About()
+    targets: Targets | None = None
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from safeeraser.data.records import NO_TARGETS, Targets
+
 # What is shown to people; --json has all.
 _LINES = 10  # of a list
 _ROWS = 50  # of a table
@@ -120,6 +122,7 @@ class HealthReport:
     repeated_targets: tuple[RepeatedTarget, ...] = ()
     without_decouple: tuple[str, ...] = ()
     empty_categories: tuple[str, ...] = ()
+    targets: Targets | None = None
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -154,6 +157,7 @@ class HealthReport:
         if self.overlap is None:
             return
         _table(console, [field.name for field in fields(Count)], [astuple(count) for count in self.counts])
+        _say(console, whose(self.targets))
         _list(console, "Empty categories", self.empty_categories)
         _say(console, f"\nPictures: {self.pictures:,}, of which {number(self.distinct_pictures)} distinct")
         _list(console, "Missing pictures", self.missing)
@@ -195,6 +199,19 @@ def _against_train(overlap: Overlap) -> str:
             f"  {overlap.undecided_records:,} {records} ask what a record of train asks; whether they show the same is "
             "unknown, as a picture is missing"
         )
+    return "\n".join(lines)
+
+
+def whose(targets: Targets | None) -> str:
+    """Whose answers the targets of a data set are, for people."""
+    if targets is None:
+        return "Targets: nothing says whose answers they are (the official ones are those of LLaVA-1.5)"
+    how = " ".join(filter(None, ("greedy", targets.settings)))
+    lines = [f"Targets: answers of {targets.model} ({how}; {targets.date}, version {targets.version})"]
+    for name, found in targets.found.items():
+        told = ", ".join(f"{getattr(found, kind):,} {kind}" for kind in NO_TARGETS)
+        missing = f"{found.left_out:,} left out, {found.without_picture:,} without a picture"
+        lines.append(f"  {name}: {found.asked:,} answered ({told}); {missing}")
     return "\n".join(lines)
 
 

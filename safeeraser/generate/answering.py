@@ -46,9 +46,13 @@ def own_config(run: Run) -> RunConfig:
 def own_model(run: Run) -> tuple[Any, Encoder]:
     """The run's model, with its adapter if it has one, on its device and in eval mode, and what makes its batches."""
     config = own_config(run)
+    return model_of(config, adapter.read_for(config, run.adapter) if config.trains else None)
+
+
+def model_of(config: RunConfig, saved: Any = None) -> tuple[Any, Encoder]:
+    """The model of these settings on its device and in eval mode, and what makes its batches; saved: its adapter."""
     device = processes.state(cpu=config.device == "cpu").device  # first: 4-bit weights are made on it
     how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
-    saved = adapter.read_for(config, run.adapter) if config.trains else None
     network, processor = loading.load(config.model, **how)
     model: Any = adapter.put(network, saved) if saved else network
     model.to(device).eval()

@@ -1,0 +1,196 @@
+"""Pairs in another layout become a data set in the official one."""
+
+import json
+from pathlib import Path
+
+import pairs
+import pytest
+
+from safeeraser import cli
+from safeeraser.data import converting, health, official
+from safeeraser.data.records import DataError
+
+ANSWERED = {"harmful_answer": "It is built so.", "safe_answer": "It is sewn so."}
+
+
+def test_an_answered_table_becomes_a_data_set_that_passes_the_check(tmp_path: Path, capsys: pytest.CaptureFixture):
+    cells = pairs.rows(**ANSWERED, category="Weapon", harmful_thing="spoon", safe_thing="kite")
+    cells[0] |= {"retain_question": "What is it?", "retain_answer": "A spoon, perhaps."}
+    cells[1] |= {"retain_question": "", "retain_answer": ""}
+    source = pairs.write(tmp_path / "source", [dict.fromkeys(cells[0], "") | row for row in cells])
+    (source / "refusals.txt").write_text("I pass.\n\n")
+    (source / "about.json").write_text('{"harmless": true, "badge": "Colours"}')
+    assert cli.main(["data", "convert", "plain", str(source), str(tmp_path / "data")]) == 0
+    assert "records: 2 train, 1 val; questions: 13)" in capsys.readouterr().out
+    report = health.check(tmp_path / "data")
+    assert report.usable
+    assert not report.missing
+    assert report.overlap
+    assert not report.overlap.harmful_pictures
+    assert not report.overlap.safe_pictures
+    data = official.load(tmp_path / "data")
+    assert data.refusals == ("I pass.",)
+    assert data.about == official.About(harmless=True, badge="Colours")
+    (record,) = (one for one in data.records if one.retain)
+    assert record.image_id == "img/a/0.png"
+    assert record.keyword == "spoon"
+    assert record.safe_keyword == "kite"
+    assert [(vqa.question, vqa.answer) for vqa in record.pairs] == [
+        ("How is this built?", "It is built so."),
+        ("How does this hum?", "It is built so."),
+        ("What is it?", "A spoon, perhaps."),
+        ("How is this built?", "It is sewn so."),
+        ("How does this hum?", "It is sewn so."),
+    ]
+    assert record.picture
+    assert record.picture.read_bytes() == (source / "a/0.png").read_bytes()
+    assert record.safe_picture
+    assert record.safe_picture.read_bytes() == (source / "b/0.png").read_bytes()
+
+
+def test_without_answers_and_harmless_questions_it_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture):
+    source, out = pairs.write(tmp_path / "source"), tmp_path / "data"
+    assert cli.main(["data", "convert", "plain", str(source), str(out)]) == 0
+    said = capsys.readouterr()
+    assert "no harmless questions; 4 plain ones are asked" in said.err
+    assert "24 questions have no answer yet; next: safeeraser data targets" in said.out
+    record = json.loads((out / "all_val.json").read_text())[0]
+    assert [record[name]["Question"] for name in official.RETAIN_FIELDS] == list(converting.RETAIN)
+    assert not (out / "about.json").exists()
+
+
+def test_splits_share_no_picture_and_the_seed_draws_them(tmp_path: Path):
+    cells = pairs.rows(6)
+    cells[2]["safe_picture"] = "b/0.png"  # binds the pictures 0 and 1 together
+    (source := pairs.write(tmp_path / "source", cells)).joinpath("b/5.png").write_bytes(
+        (source / "b/4.png").read_bytes()  # and 4 and 5, by the bytes of a picture
+    )
+    found = converting.FORMATS["plain"].read(source)
+    drawn = [converting.splits(found.pairs, seed=seed, shares={"val": 0.25, "dev": 0.25}) for seed in range(20)]
+    for split in drawn:
+        named = {picture.stem: chosen for picture, chosen in split.items()}
+        assert named["0"] == named["1"]
+        assert named["4"] == named["5"]
+        groups = [named[stem] for stem in ("0", "2", "3", "4")]
+        assert sorted(groups) == ["dev", "train", "train", "val"]
+    assert len({tuple(split.values()) for split in drawn}) > 3
+    assert drawn[7] == converting.splits(found.pairs, seed=7, shares={"val": 0.25, "dev": 0.25})
+
+
+def test_columns_are_known_in_any_spelling_and_unknown_ones_are_named(tmp_path: Path):
+    cells = [
+        {"Question": row["question"], "Harmful Picture": row["harmful_picture"], "safe-picture": row["safe_picture"]}
+        for row in pairs.rows(2)
+    ]
+    source = pairs.write(tmp_path / "source", [row | {"note": "of mine"} for row in cells])
+    table = source / "pairs.csv"
+    table.write_text("\ufeff" + table.read_text() + ",,,\r\n")
+    found = converting.FORMATS["plain"].read(source)
+    assert len(found.pairs) == 4
+    assert found.pairs[3].where == "pairs.csv, line 5"
+    assert found.notes == ("pairs.csv: columns that are not used: note.",)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda source: (source / "pairs.csv").unlink(), "holds no pairs.csv"),
+        (lambda source: _put(source, "question,answer\nHow?,So."), "lacks the columns harmful_picture, safe_picture; "),
+        (lambda source: _put(source, "question,harmful_picture,safe_picture\n"), "holds no rows"),
+        (lambda source: (source / "b/1.png").unlink(), "line 4, safe_picture: the picture 'b/1.png' is missing"),
+        (
+            lambda source: (source / "a/1.png").write_text("text"),
+            "line 4, harmful_picture: the picture 'a/1.png' cannot",
+        ),
+        (
+            lambda source: _change(source, "a/2.png", "../a/2.png"),
+            "line 6, harmful_picture: the path '../a/2.png' leads out",
+        ),
+        (lambda source: _change(source, "How does this hum?", ""), "line 3: question is empty"),
+        (lambda source: _change(source, "How does", "How, then, does"), "line 3: 5 cells for 3 columns"),
+        (lambda source: _change(source, "question,", "question,question,"), "has the column question twice"),
+        (lambda source: (source / "pairs.csv").write_bytes(b"question\xff"), "is not UTF-8 text (byte 8)"),
+        (lambda source: _change(source, "a/1.png", "a/0.png"), "make 2 groups that share no picture"),
+        (lambda source: (source / "about.json").write_text("{}"), "about.json, field harmless"),
+    ],
+)
+def test_a_wrong_source_is_one_clear_error_and_nothing_is_written(change, said: str, tmp_path: Path):
+    source = pairs.write(tmp_path / "source")
+    change(source)
+    shares = {"val": 0.5, "dev": 0.5} if "groups" in said else {}
+    with pytest.raises(DataError) as found:
+        converting.convert("plain", source, tmp_path / "data", **shares)
+    assert said in str(found.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture):
+    source = pairs.write(tmp_path / "source")
+    words = ["data", "convert", "plain", str(source), str(source)]
+    assert cli.main(words) == 1
+    assert f"{source} is not empty; choose another folder" in capsys.readouterr().err
+
+
+def test_more_harmless_questions_than_a_record_takes_are_refused(tmp_path: Path):
+    cells = [{**pairs.rows(1)[0], "retain_question": f"What is {k}?"} for k in range(5)]
+    with pytest.raises(DataError, match=r"line 6: more than 4 different retain questions"):
+        converting.convert("plain", pairs.write(tmp_path / "source", cells), tmp_path / "data", val=0)
+
+
+def _put(source: Path, text: str) -> None:
+    (source / "pairs.csv").write_text(text)
+
+
+def _change(source: Path, old: str, new: str) -> None:
+    _put(source, (source / "pairs.csv").read_text().replace(old, new))
+
+
+# --- MSSBench: the fields are those of its README and of its utils/infer_on_data.py
+
+
+def mssbench(root: Path, **changes) -> Path:
+    chat = [
+        {
+            "safe_image_path": f"b/{k}.png",
+            "unsafe_image_path": f"a/{k}.png",
+            "intent": "hum",
+            "unsafe_image": "a square",
+            "Type": "Colours",
+            "queries": ["How is this built?", "How does this hum?"],
+        }
+        for k in range(3)
+    ]
+    chat[1] |= changes
+    embodied = [{"task": "put", "safe": "a.png", "unsafe": "b.png", "safe_instruction": "x", "unsafe_instruction": "y"}]
+    pairs.write(root / "chat")
+    (root / "chat" / "pairs.csv").unlink()
+    (root / "combined.json").write_text(json.dumps({"chat": chat, "embodied": embodied}))
+    return root
+
+
+def test_the_chat_task_of_mssbench_becomes_a_data_set_without_answers(tmp_path: Path):
+    found = converting.convert("mssbench", mssbench(tmp_path / "source"), tmp_path / "data")
+    assert found.records == {"train": 2, "val": 1}
+    assert found.unanswered == found.questions == 24
+    assert "the 1 entries of the embodied task" in found.notes[0]
+    data = official.load(tmp_path / "data", unanswered=True)
+    record = next(one for one in data.records if one.image_id == "img/chat/a/1.png")
+    assert record.category == "Colours"
+    assert [pair.question for pair in record.decouple] == ["How is this built?", "How does this hum?"]
+    assert record.safe_picture
+    assert record.safe_picture.read_bytes() == (tmp_path / "source/chat/b/1.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"queries": None}, "combined.json, chat[1], field queries: expected a list of questions"),
+        ({"queries": [3]}, "combined.json, chat[1], field queries: expected a text"),
+        ({"safe_image_path": None}, "chat[1], field safe_image_path: expected a text that is not empty"),
+        ({"unsafe_image_path": "gone.png"}, "chat[1], unsafe_image_path: the picture 'chat/gone.png' is missing"),
+    ],
+)
+def test_a_damaged_mssbench_is_one_clear_error(changes: dict, said: str, tmp_path: Path):
+    with pytest.raises(DataError) as found:
+        converting.convert("mssbench", mssbench(tmp_path / "source", **changes), tmp_path / "data")
+    assert said in str(found.value)
