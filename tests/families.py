@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of three model families, in the file formats in which they are published."""
+"""Tiny random checkpoints of each model family, in the file formats in which they are published."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     CLIPVisionConfig,
@@ -21,10 +22,13 @@ from transformers import (
     LlavaNextProcessor,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from safeeraser.config import RunConfig
 from safeeraser.demo import base_model
@@ -56,6 +60,11 @@ SMOLVLM = (
     "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 
 def _vision() -> dict[str, Any]:
@@ -78,6 +87,14 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", tokenizer.bos_token_id)]
     )
+    return tokenizer
+
+
+def _marked(marks: list[str], **special: Any) -> PreTrainedTokenizerFast:
+    """One with the demo world's words and the marks of a chat format in the place of LLaVA's."""
+    backend = base_model.make_tokenizer().backend_tokenizer
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="<pad>", **special)
+    tokenizer.add_tokens([AddedToken(mark, special=True) for mark in marks])
     return tokenizer
 
 
@@ -184,7 +201,37 @@ def idefics3(folder: Path) -> Path:
     return folder
 
 
-FAMILIES = {"llava": llava, "llava_next": llava_next, "idefics3": idefics3}
+def qwen2_5_vl(folder: Path) -> Path:
+    """As Qwen/Qwen2.5-VL-3B-Instruct: pictures of any size as patches in a row, positions in three dimensions."""
+    torch.manual_seed(0)
+    marks = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    tokenizer = _marked(marks, eos_token="<|im_end|>")
+    token = dict(zip(marks, tokenizer.convert_tokens_to_ids(marks), strict=True))
+    text = SMALL | {"num_key_value_heads": 1, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    text |= {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    # Of a head's 32 numbers 16 turn with a position: 4 with time, 6 with height, 6 with width.
+    text |= {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}}
+    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64}
+    vision |= {"patch_size": PATCH, "window_size": 4 * PATCH, "fullatt_block_indexes": [1]}
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=token["<|image_pad|>"],
+        video_token_id=token["<|video_pad|>"],
+        vision_start_token_id=token["<|vision_start|>"],
+        vision_end_token_id=token["<|vision_end|>"],
+    )
+    _save(Qwen2_5_VLForConditionalGeneration(config), folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "chat_template.json", {"chat_template": CHATML})
+    size = {"shortest_edge": SIDE**2, "longest_edge": 4 * SIDE**2}
+    pictures = Qwen2VLImageProcessorPil(size=size, patch_size=PATCH)
+    pictures._processor_class = "Qwen2_5_VLProcessor"
+    pictures.save_pretrained(folder)
+    return folder
+
+
+FAMILIES = {"llava": llava, "llava_next": llava_next, "idefics3": idefics3, "qwen2_5_vl": qwen2_5_vl}
 
 
 def perturbed(config: RunConfig) -> PeftModel:

@@ -19,12 +19,45 @@ PADDING = -1
 class Row:
     """One row of tokens, each list as long as the row.
 
-    positions: of each token in its own sequence. segments: PREFIX, or 1, 2 ... for what belongs to one sequence alone.
+    positions: of each token in its own sequence, counted from 0. segments: PREFIX, or 1, 2 ... for what belongs to one
+    sequence alone.
     """
 
     ids: list[int]
     positions: list[int]
     segments: list[int]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where a picture's tokens are in a sequence: `rows` times `columns` of them, from `start` on."""
+
+    start: int
+    rows: int
+    columns: int
+
+
+def axes(positions: Tensor, grids: Sequence[Grid | None]) -> Tensor:
+    """Positions in a sequence, [rows, length], as the model takes them; grids: of each row's picture.
+
+    With a picture in any of them [3, rows, length]: time, height and width (M-RoPE, arXiv 2409.12191). A picture's
+    tokens have the place of its start and, of this, height and width in the grid; text goes on one behind the largest.
+    """
+    if not any(grids):
+        return positions
+    return torch.stack([_axes(own, grid) for own, grid in zip(positions, grids, strict=True)], dim=1)
+
+
+def _axes(positions: Tensor, grid: Grid | None) -> Tensor:
+    """[length] -> [3, length]"""
+    if grid is None:
+        return positions.expand(3, -1)
+    count = grid.rows * grid.columns
+    place = positions - grid.start
+    after = positions - count + max(grid.rows, grid.columns)
+    text = torch.where(place < count, positions, after).expand(3, -1)
+    within = torch.stack([torch.zeros_like(place), place // grid.columns, place % grid.columns]) + grid.start
+    return torch.where((place >= 0) & (place < count), within, text)
 
 
 def shared(sequences: Sequence[Sequence[int]], limit: int) -> int:

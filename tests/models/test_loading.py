@@ -1,4 +1,4 @@
-"""Loading checkpoints of three families as they are published, what is said when one cannot be loaded, and adapters."""
+"""Loading checkpoints of every family as they are published, what is said when one cannot be loaded, and adapters."""
 
 import shutil
 import sys
@@ -124,6 +124,12 @@ def test_pictures_of_other_shapes_answer_the_same_in_one_batch_as_alone(family, 
         ("llava", "USER: <image>\nWhere is it? ASSISTANT:", "</s>"),
         ("llava_next", "[INST] <image>\nWhere is it? [/INST]", "</s>"),
         ("idefics3", "<|im_start|>User:<image>Where is it?<end_of_utterance>\nAssistant:", "<end_of_utterance>"),
+        (
+            "qwen2_5_vl",
+            "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Where is it?<|im_end|>\n"
+            "<|im_start|>assistant\n",
+            "<|im_end|>",
+        ),
     ],
 )
 def test_each_family_is_asked_in_its_own_chat_format(family, prompt, end, checkpoints, items):
