@@ -11,6 +11,9 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3Processor,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3Processor,
@@ -26,6 +29,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -64,6 +68,13 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
     "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<start_of_turn>' + message['role'].replace('assistant', 'model') }}\n"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<start_of_image>' }}"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
 
 
@@ -231,7 +242,40 @@ def qwen2_5_vl(folder: Path) -> Path:
     return folder
 
 
-FAMILIES = {"llava": llava, "llava_next": llava_next, "idefics3": idefics3, "qwen2_5_vl": qwen2_5_vl}
+def gemma3(folder: Path) -> Path:
+    """As google/gemma-3-4b-it: a picture attends both ways, and every second layer here sees 8 tokens back alone."""
+    torch.manual_seed(0)
+    pictured = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    marks = ["<start_of_turn>", "<end_of_turn>"]
+    tokenizer = _marked(marks, bos_token="<s>", eos_token="</s>", extra_special_tokens=pictured)
+    text = SMALL | {"num_key_value_heads": 1, "head_dim": 32, "vocab_size": len(tokenizer), "query_pre_attn_scalar": 32}
+    text |= {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8}
+    text |= {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+    image = {"image_size": SIDE, "patch_size": PATCH, "vision_use_head": False}
+    config = Gemma3Config(
+        text_config=text,
+        vision_config=SMALL | image,
+        mm_tokens_per_image=4,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image_soft_token>"),
+        boi_token_index=tokenizer.convert_tokens_to_ids("<start_of_image>"),
+        eoi_token_index=tokenizer.convert_tokens_to_ids("<end_of_image>"),
+    )
+    network = Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(network.model.multi_modal_projector.mm_input_projection_weight)  # made of zeros
+    _save(network, folder)
+    rename_weights(folder, old="vision_tower.", new="vision_tower.vision_model.")
+    pictures = Gemma3ImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    Gemma3Processor(pictures, tokenizer, chat_template=GEMMA, image_seq_length=4).save_pretrained(folder)
+    return folder
+
+
+FAMILIES = {
+    "llava": llava,
+    "llava_next": llava_next,
+    "idefics3": idefics3,
+    "qwen2_5_vl": qwen2_5_vl,
+    "gemma3": gemma3,
+}
 
 
 def perturbed(config: RunConfig) -> PeftModel:

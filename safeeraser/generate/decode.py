@@ -91,7 +91,7 @@ def answers(
     check(model)
     ends = end_tokens(model, encoder)
     slots = Slots(min(config.answer_batch, len(asked)))
-    computed = _compute(model, _read(encoder, by_picture(asked), workers), encoder.tokenizer.pad_token_id)
+    computed = _compute(model, encoder, _read(encoder, by_picture(asked), workers))
     growing: list[Answer] = []
     logits: list[Tensor] = []
     while True:
@@ -139,8 +139,9 @@ def check(model: Any) -> None:
     reasons = {
         "its positions have several dimensions": family.grid is None
         and any(hasattr(part, "get_rope_index") for part in network.modules()),
-        "it sees a picture in both directions": "token_type_ids" in signature(network.forward).parameters,
-        "not all of its layers see all tokens": bool(layers - {None, "full_attention"}),
+        "it sees a picture in both directions": not family.both_ways
+        and "token_type_ids" in signature(network.forward).parameters,
+        "not all of its layers see all tokens": not family.both_ways and bool(layers - {None, "full_attention"}),
         f"its attention is {text._attn_implementation!r}, not 'sdpa'": text._attn_implementation
         not in ("sdpa", attention.NAME),
     }
@@ -167,6 +168,9 @@ def _step(model: Any, slots: Slots, growing: list[Answer]) -> Tensor:
     # Counted in the answer's own prompt: where a picture has a grid they are not the cache's columns.
     positions = packing.axes(torch.tensor(columns, device=model.device)[:, None], [answer.grid for answer in growing])
     mask = slots.aim(columns)
+    # Of a slot, the columns are the positions in its prompt.
+    seen, seeing = torch.arange(mask.shape[-1], device=model.device)[None], torch.tensor(columns, device=model.device)
+    mask = attention.masks(model, mask, seen, seeing[:, None])
     out = model(input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=slots, use_cache=True)
     return out.logits[:, -1]
 
@@ -192,16 +196,16 @@ def _show(encoder: Encoder, asked: list[Question]) -> Shown:
     return Shown(list(prompts.values()), row, encoder.grid(row.ids, shown), encoder.pixels(shown))
 
 
-def _compute(model: Any, shown: Iterable[Shown], pad: int) -> Iterator[Computed]:
+def _compute(model: Any, encoder: Encoder, shown: Iterable[Shown]) -> Iterator[Computed]:
     """All questions with their prompts computed, some pictures at a time; no more than is asked for."""
     group: list[Shown] = []
     for picture in shown:
         if group and not _fit(group, picture):
-            yield from _prefill(model, group, pad)
+            yield from _prefill(model, encoder, group)
             group = []
         group.append(picture)
     if group:
-        yield from _prefill(model, group, pad)
+        yield from _prefill(model, encoder, group)
 
 
 def _fit(group: list[Shown], picture: Shown) -> bool:
@@ -211,7 +215,7 @@ def _fit(group: list[Shown], picture: Shown) -> bool:
     return (len(group) + 1) * longest <= PREFILL_TOKENS and shapes == others
 
 
-def _prefill(model: Any, group: list[Shown], pad: int) -> Iterator[Computed]:
+def _prefill(model: Any, encoder: Encoder, group: list[Shown]) -> Iterator[Computed]:
     """Compute pictures with all that is asked about them, one row a picture."""
     rows = [picture.row for picture in group]
     length = max(len(row.ids) for row in rows)
@@ -219,13 +223,17 @@ def _prefill(model: Any, group: list[Shown], pad: int) -> Iterator[Computed]:
     def padded(lists: Iterable[list[int]], filler: int) -> Tensor:
         return torch.tensor([one + [filler] * (length - len(one)) for one in lists], device=model.device)
 
+    ids = padded((row.ids for row in rows), encoder.tokenizer.pad_token_id)
+    places = padded((row.positions for row in rows), 0)
+    picture_tokens = ids == encoder.picture_token if encoder.family.both_ways else None
+    mask = packing.mask(padded((row.segments for row in rows), packing.PADDING), picture_tokens)
     columns = [_columns(row, len(picture.asked)) for picture, row in zip(group, rows, strict=True)]
     last = sorted({own[-1] for each in columns for own in each})
     cache = DynamicCache()
     out = model(
-        input_ids=padded((row.ids for row in rows), pad),
-        position_ids=packing.axes(padded((row.positions for row in rows), 0), [picture.grid for picture in group]),
-        attention_mask=packing.mask(padded((row.segments for row in rows), packing.PADDING)),
+        input_ids=ids,
+        position_ids=packing.axes(places, [picture.grid for picture in group]),
+        attention_mask=attention.masks(model, mask, places, places),
         **_pictures(model, group),
         past_key_values=cache,
         use_cache=True,

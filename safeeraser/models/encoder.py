@@ -32,6 +32,7 @@ class Batch:
     example: [rows, length], index of the example within the micro-batch.
     member: [rows, length], index into SETS. Both are per token because a row may hold several pairs.
     segments: [rows, length], for packed rows which tokens see each other (`packing.mask`); None for one pair a row.
+    picture: [rows, length], for packed rows the tokens of pictures that see each other both ways; None: there are none.
     packs: the same for long rows, told in the way that is faster there.
     turns: for each picture, or each tile of it, how its features are turned (`vicinity.py`); None: none is.
     """
@@ -41,12 +42,13 @@ class Batch:
     example: Tensor
     member: Tensor
     segments: Tensor | None = None
+    picture: Tensor | None = None
     packs: Packs | None = None
     turns: tuple[Changed | None, ...] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
-        rest = (self.labels, self.example, self.member, self.segments, self.packs)
+        rest = (self.labels, self.example, self.member, self.segments, self.picture, self.packs)
         moved = (part if part is None else part.to(device) for part in rest)
         return Batch(inputs, *moved, turns=self.turns)  # pyright: ignore[reportArgumentType]
 
@@ -229,7 +231,8 @@ class Encoder:
             inputs["position_ids"] = packing.axes(padded((row.tokens.positions for row in rows), 0), grids)
         else:
             inputs |= {"attention_mask": (segments != packing.PADDING).long()} | self._token_types(ids)
-        long = packed and length >= LONG
+        both_ways = packed and self.family.both_ways
+        long = packed and length >= LONG and not both_ways
         turns = tuple(turn for row in rows for turn in self._turns(row.picture))
         return Batch(
             inputs | self._pictures([row.picture for row in rows]),
@@ -237,6 +240,7 @@ class Encoder:
             example=padded((row.examples for row in rows), 0),
             member=padded((row.members for row in rows), 0),
             segments=segments if packed else None,
+            picture=ids == self.picture_token if both_ways else None,
             packs=packs(segments) if long else None,
             turns=turns if any(turns) else None,
         )
@@ -281,7 +285,9 @@ class Encoder:
         if not whole.startswith(prompt):
             raise DataError(f"the chat template does not continue its own prompt: {prompt!r} became {whole!r}")
         joint, _, rest = whole.removeprefix(prompt).partition(mark)
-        ends = set(self.tokenizer.all_special_ids)
+        # Gemma's end of a turn is an added token that is not among the tokenizer's own special ones.
+        added = self.tokenizer.added_tokens_decoder.items()
+        ends = {*self.tokenizer.all_special_ids, *(number for number, token in added if token.special)}
         written = self.tokenizer(rest, add_special_tokens=False)["input_ids"]
         return joint, next((token for token in written if token in ends), self.tokenizer.eos_token_id)
 
@@ -308,7 +314,8 @@ class Encoder:
         processor = self.processor
         options = getattr(processor, "images_kwargs", {})  # what the family's processor asks of its image processor
         seen = processor.image_processor(changed.rgb(picture), return_tensors="pt", **options)
-        inputs = {name: seen[name] for name in processor.image_processor.model_input_names if name in seen}
+        names = (name for name in processor.image_processor.model_input_names if name in seen)
+        inputs = {name: seen[name] for name in names if name not in self.family.not_for_model}
         return inputs, processor.replace_image_token(seen, 0)
 
     def _turns(self, picture: Picture | None) -> list[Changed | None]:

@@ -7,13 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES  # pyright: ignore[reportPrivateImportUsage]
 
 from safeeraser.models.checks import ModelError
 
 
 def _picture_token(processor: Any) -> int:
     return processor.image_token_id
+
+
+def _behind_the_start(processor: Any) -> int:
+    """Gemma 3's processor calls the mark of a picture's start the picture's token."""
+    return processor.tokenizer.image_token_id
 
 
 def _of_a_square(config: Any) -> int:
@@ -27,6 +32,10 @@ def _of_any_size(config: Any) -> int:
     return (448 // config.vision_config.patch_size // config.vision_config.spatial_merge_size) ** 2
 
 
+def _pooled(config: Any) -> int:
+    return config.mm_tokens_per_image
+
+
 @dataclass(frozen=True)
 class Family:
     """The names of the modules that hold a model's parts, the projector's below `model` in full; and its ways.
@@ -34,8 +43,10 @@ class Family:
     lmms_eval: the name of the family among lmms-eval's models, None where it has none that takes such a checkpoint.
     packs: whether tests show that pairs which share a picture's tokens get what rows of their own get; where not, they
     get rows of their own. grid: what the processor calls the size of a picture in patches, where positions have three
-    dimensions. token_types: what the model calls the marks of picture tokens, where it needs them. picture_token: of a
-    processor, the token that stands for a part of a picture. picture_tokens: by a model's configuration, how many.
+    dimensions. both_ways: whether the tokens of a picture see each other both ways, and some layers only what is near.
+    token_types: what the model calls the marks of picture tokens, where it needs them. not_for_model: what the image
+    processor counts for the processor alone. picture_token: of a processor, the token that stands for a part of a
+    picture. picture_tokens: by a model's configuration, how many.
     """
 
     language: str
@@ -44,7 +55,9 @@ class Family:
     lmms_eval: str | None = None
     packs: bool = False
     grid: str | None = None
+    both_ways: bool = False
     token_types: str | None = None
+    not_for_model: tuple[str, ...] = ()
     picture_token: Callable[[Any], int] = _picture_token
     picture_tokens: Callable[[Any], int] = _of_a_square
 
@@ -73,6 +86,17 @@ FAMILIES = {
         grid="image_grid_thw",
         token_types="mm_token_type_ids",
         picture_tokens=_of_any_size,
+        packs=True,
+    ),
+    "gemma3": Family(
+        language="language_model",
+        projector="multi_modal_projector",
+        vision="vision_tower",
+        both_ways=True,
+        token_types="token_type_ids",
+        not_for_model=("num_crops",),
+        picture_token=_behind_the_start,
+        picture_tokens=_pooled,
         packs=True,
     ),
 }

@@ -79,12 +79,24 @@ def pack(sequences: Sequence[Sequence[int]], prefix: int) -> Row:
     return row
 
 
-def mask(segments: Tensor) -> Tensor:
+def mask(segments: Tensor, picture: Tensor | None = None) -> Tensor:
     """Who sees whom: [rows, length] of segments -> [rows, 1, length, length], bool, as SDPA takes it.
 
-    A token sees the prefix and its own segment up to itself. Padding sees itself, as a softmax of nothing is NaN.
+    A token sees the prefix and its own segment up to itself; the tokens of a picture, where [rows, length] names them,
+    see each other both ways. Padding sees itself, as a softmax of nothing is NaN.
     """
     length = segments.shape[1]
     seen, seeing = segments[:, None, :], segments[:, :, None]
     earlier = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    return (earlier & ((seen == PREFIX) | (seen == seeing)))[:, None]
+    found = earlier & ((seen == PREFIX) | (seen == seeing))
+    if picture is not None:
+        found = found | (picture[:, None, :] & picture[:, :, None])
+    return found[:, None]
+
+
+def near(seen: Tensor, seeing: Tensor, window: int) -> Tensor:
+    """Which of the positions `seen` [rows, keys] are within a sliding window of `seeing` [rows, queries].
+
+    [rows, 1, queries, keys], bool; those that come later are, too.
+    """
+    return (seen[:, None, :] > seeing[:, :, None] - window)[:, None]

@@ -64,7 +64,7 @@ def test_token_ids_and_pixels_are_the_processors_own(family, checkpoints, items)
     encoder.processor.tokenizer.padding_side = "left"
     theirs = encoder.processor(
         images=[[Image.open(item.picture).convert("RGB")] for item in items]
-        if family == "idefics3"
+        if family in ("idefics3", "gemma3")
         else [Image.open(item.picture).convert("RGB") for item in items],
         text=[encoder.prompt(item.question) for item in items],
         padding=True,
@@ -129,6 +129,11 @@ def test_pictures_of_other_shapes_answer_the_same_in_one_batch_as_alone(family, 
             "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Where is it?<|im_end|>\n"
             "<|im_start|>assistant\n",
             "<|im_end|>",
+        ),
+        (
+            "gemma3",
+            "<s><start_of_turn>user\n<start_of_image>Where is it?<end_of_turn>\n<start_of_turn>model\n",
+            "<end_of_turn>",
         ),
     ],
 )

@@ -69,6 +69,20 @@ def test_a_token_sees_the_prefix_and_its_own_pair_up_to_itself():
     ]
 
 
+def test_a_pictures_tokens_see_each_other_both_ways_where_they_are_named():
+    segments = torch.tensor([[0, 0, 0, 1]])
+    seen = packing.mask(segments, torch.tensor([[False, True, True, False]]))
+    assert seen[0, 0].int().tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
+
+
+def test_what_is_near_goes_by_the_place_in_the_own_sequence():
+    # A prefix of 3 tokens and two segments: the second one's places go on from the prefix, too.
+    places = torch.tensor([[0, 1, 2, 3, 4, 3, 4]])
+    seen = packing.near(places, places, 2)
+    assert seen.shape == (1, 1, 7, 7)
+    assert seen[0, 0, 5].int().tolist() == [0, 0, 1, 1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("heads", [4, 2])
 def test_attention_without_a_mask_is_attention_with_it(heads: int):
     # Two rows with a prefix of 3: segments of 2 and 4 tokens, and of 1, 2 and 1 with padding behind them.
