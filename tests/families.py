@@ -17,6 +17,8 @@ from transformers import (
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3Processor,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -30,6 +32,7 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -69,6 +72,7 @@ CHATML = (
     "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
     "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+INTERNVL = CHATML.replace("<|vision_start|><|image_pad|><|vision_end|>", "<IMG_CONTEXT>\n")
 GEMMA = (
     "{{ bos_token }}{% for message in messages %}"
     "{{ '<start_of_turn>' + message['role'].replace('assistant', 'model') }}\n"
@@ -269,12 +273,37 @@ def gemma3(folder: Path) -> Path:
     return folder
 
 
+def internvl(folder: Path) -> Path:
+    """As OpenGVLab/InternVL3-1B-hf: tiles by a picture's shape, and all of it once more."""
+    torch.manual_seed(0)
+    marks = {"start_image": "<img>", "end_image": "</img>", "context_image": "<IMG_CONTEXT>", "video": "<video>"}
+    pictured = {f"{name}_token": mark for name, mark in marks.items()}
+    tokenizer = _marked(["<|im_start|>"], eos_token="<|im_end|>", extra_special_tokens=pictured)
+    text = SMALL | {"model_type": "qwen2", "num_key_value_heads": 1, "vocab_size": len(tokenizer)}
+    text |= {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    config = InternVLConfig(
+        text_config=text,
+        vision_config=SMALL | {"image_size": SIDE, "patch_size": PATCH},
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+        tie_word_embeddings=False,
+    )
+    _save(InternVLForConditionalGeneration(config), folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(INTERNVL)
+    pictures = GotOcr2ImageProcessorPil(size={"height": SIDE, "width": SIDE}, min_patches=1, max_patches=4)
+    pictures.save_pretrained(folder)
+    write_json(folder / "processor_config.json", {"processor_class": "InternVLProcessor", "image_seq_length": 4})
+    return folder
+
+
 FAMILIES = {
     "llava": llava,
     "llava_next": llava_next,
     "idefics3": idefics3,
     "qwen2_5_vl": qwen2_5_vl,
     "gemma3": gemma3,
+    "internvl": internvl,
 }
 
 

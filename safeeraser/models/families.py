@@ -36,6 +36,12 @@ def _pooled(config: Any) -> int:
     return config.mm_tokens_per_image
 
 
+def _shuffled(config: Any) -> int:
+    """Of each tile."""
+    vision = config.vision_config
+    return int((vision.image_size[0] // vision.patch_size[0] * config.downsample_ratio) ** 2)
+
+
 @dataclass(frozen=True)
 class Family:
     """The names of the modules that hold a model's parts, the projector's below `model` in full; and its ways.
@@ -97,6 +103,13 @@ FAMILIES = {
         not_for_model=("num_crops",),
         picture_token=_behind_the_start,
         picture_tokens=_pooled,
+        packs=True,
+    ),
+    "internvl": Family(
+        language="language_model",
+        projector="multi_modal_projector",
+        vision="vision_tower",
+        picture_tokens=_shuffled,
         packs=True,
     ),
 }
