@@ -29,6 +29,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
@@ -36,6 +38,7 @@ from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2Im
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from safeeraser.config import RunConfig
 from safeeraser.demo import base_model
@@ -294,6 +297,23 @@ def internvl(folder: Path) -> Path:
     pictures = GotOcr2ImageProcessorPil(size={"height": SIDE, "width": SIDE}, min_patches=1, max_patches=4)
     pictures.save_pretrained(folder)
     write_json(folder / "processor_config.json", {"processor_class": "InternVLProcessor", "image_seq_length": 4})
+    return folder
+
+
+def smolvlm(folder: Path) -> Path:
+    """As HuggingFaceTB/SmolVLM2-256M-Video-Instruct: its processor cannot do without the part for videos."""
+    torch.manual_seed(0)
+    idefics3(folder)
+    config = Idefics3Config.from_pretrained(folder).to_dict()
+    del config["model_type"], config["architectures"], config["vision_config"]["model_type"]
+    for file in folder.glob("model*"):
+        file.unlink()
+    _save(SmolVLMForConditionalGeneration(SmolVLMConfig(**config)), folder)
+    pictures = SmolVLMImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE})
+    pictures.save_pretrained(folder)
+    settings = read_json(folder / "processor_config.json")
+    kept = {"processor_class": "SmolVLMProcessor", "image_seq_len": settings["image_seq_len"]}
+    write_json(folder / "processor_config.json", kept)
     return folder
 
 

@@ -65,9 +65,14 @@ def load(
 
 
 def read_processor(source: str, described: PreTrainedConfig, **how: Any) -> Any:
-    """The processor of a checkpoint; one that takes videos too is read without that part, which needs torchvision."""
+    """The processor of a checkpoint; one that takes videos too is read without that part, which needs torchvision.
+
+    Of families without a row it is not known whether they can do without: these ask for torchvision.
+    """
     kind: Any = PROCESSOR_MAPPING.get(type(described), None)
     if kind and not find_spec("torchvision") and VIDEOS in (parts := kind.get_attributes()):
+        if described.model_type not in families.FAMILIES:
+            raise ImportError(f"{kind.__name__} takes videos too and needs torchvision: pip install torchvision")
         left = [part for part in parts if part != VIDEOS]
         # Asked for in reading, in making and in saving a processor.
         kind.get_attributes = classmethod(lambda cls: left)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import FAMILIES, INDEX, PATCH, SIDE, perturbed, read_json, rename_weights, write_json
+from families import FAMILIES, INDEX, PATCH, SIDE, perturbed, read_json, rename_weights, smolvlm, write_json
 from huggingface_hub import errors as hub
 from huggingface_hub.utils import httpx
 from peft import PeftModel
@@ -364,6 +364,12 @@ def test_a_cut_adapter_is_an_error(checkpoints, tmp_path):
     cut(tmp_path / "adapter_model.safetensors")
     with pytest.raises(ModelError, match="the adapter's weights cannot be read"):
         adapter.load_weights(adapted, tmp_path)
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_a_processor_that_cannot_do_without_its_video_part_says_what_is_missing(tmp_path):
+    with pytest.raises(ModelError, match=r"SmolVLMProcessor .* needs torchvision: pip install torchvision"):
+        loading.load(str(smolvlm(tmp_path)))
 
 
 def test_four_bits_without_their_package_say_what_to_install(checkpoints, monkeypatch):
