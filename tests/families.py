@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of three model families, in the file formats in which they are published."""
+"""Tiny random checkpoints of each model family, in the file formats in which they are published."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,18 @@ from typing import Any
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3Processor,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3Processor,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -21,10 +27,18 @@ from transformers import (
     LlavaNextProcessor,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from safeeraser.config import RunConfig
 from safeeraser.demo import base_model
@@ -56,6 +70,19 @@ SMOLVLM = (
     "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+INTERNVL = CHATML.replace("<|vision_start|><|image_pad|><|vision_end|>", "<IMG_CONTEXT>\n")
+GEMMA = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<start_of_turn>' + message['role'].replace('assistant', 'model') }}\n"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<start_of_image>' }}"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
 
 
 def _vision() -> dict[str, Any]:
@@ -78,6 +105,14 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", tokenizer.bos_token_id)]
     )
+    return tokenizer
+
+
+def _marked(marks: list[str], **special: Any) -> PreTrainedTokenizerFast:
+    """One with the demo world's words and the marks of a chat format in the place of LLaVA's."""
+    backend = base_model.make_tokenizer().backend_tokenizer
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="<pad>", **special)
+    tokenizer.add_tokens([AddedToken(mark, special=True) for mark in marks])
     return tokenizer
 
 
@@ -184,7 +219,112 @@ def idefics3(folder: Path) -> Path:
     return folder
 
 
-FAMILIES = {"llava": llava, "llava_next": llava_next, "idefics3": idefics3}
+def qwen2_5_vl(folder: Path) -> Path:
+    """As Qwen/Qwen2.5-VL-3B-Instruct: pictures of any size as patches in a row, positions in three dimensions."""
+    torch.manual_seed(0)
+    marks = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    tokenizer = _marked(marks, eos_token="<|im_end|>")
+    token = dict(zip(marks, tokenizer.convert_tokens_to_ids(marks), strict=True))
+    text = SMALL | {"num_key_value_heads": 1, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    text |= {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    # Of a head's 32 numbers 16 turn with a position: 4 with time, 6 with height, 6 with width.
+    text |= {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}}
+    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64}
+    vision |= {"patch_size": PATCH, "window_size": 4 * PATCH, "fullatt_block_indexes": [1]}
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=token["<|image_pad|>"],
+        video_token_id=token["<|video_pad|>"],
+        vision_start_token_id=token["<|vision_start|>"],
+        vision_end_token_id=token["<|vision_end|>"],
+    )
+    _save(Qwen2_5_VLForConditionalGeneration(config), folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "chat_template.json", {"chat_template": CHATML})
+    size = {"shortest_edge": SIDE**2, "longest_edge": 4 * SIDE**2}
+    pictures = Qwen2VLImageProcessorPil(size=size, patch_size=PATCH)
+    pictures._processor_class = "Qwen2_5_VLProcessor"
+    pictures.save_pretrained(folder)
+    return folder
+
+
+def gemma3(folder: Path) -> Path:
+    """As google/gemma-3-4b-it: a picture attends both ways, and every second layer here sees 8 tokens back alone."""
+    torch.manual_seed(0)
+    pictured = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    marks = ["<start_of_turn>", "<end_of_turn>"]
+    tokenizer = _marked(marks, bos_token="<s>", eos_token="</s>", extra_special_tokens=pictured)
+    text = SMALL | {"num_key_value_heads": 1, "head_dim": 32, "vocab_size": len(tokenizer), "query_pre_attn_scalar": 32}
+    text |= {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8}
+    text |= {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+    image = {"image_size": SIDE, "patch_size": PATCH, "vision_use_head": False}
+    config = Gemma3Config(
+        text_config=text,
+        vision_config=SMALL | image,
+        mm_tokens_per_image=4,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image_soft_token>"),
+        boi_token_index=tokenizer.convert_tokens_to_ids("<start_of_image>"),
+        eoi_token_index=tokenizer.convert_tokens_to_ids("<end_of_image>"),
+    )
+    network = Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(network.model.multi_modal_projector.mm_input_projection_weight)  # made of zeros
+    _save(network, folder)
+    rename_weights(folder, old="vision_tower.", new="vision_tower.vision_model.")
+    pictures = Gemma3ImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    Gemma3Processor(pictures, tokenizer, chat_template=GEMMA, image_seq_length=4).save_pretrained(folder)
+    return folder
+
+
+def internvl(folder: Path) -> Path:
+    """As OpenGVLab/InternVL3-1B-hf: tiles by a picture's shape, and all of it once more."""
+    torch.manual_seed(0)
+    marks = {"start_image": "<img>", "end_image": "</img>", "context_image": "<IMG_CONTEXT>", "video": "<video>"}
+    pictured = {f"{name}_token": mark for name, mark in marks.items()}
+    tokenizer = _marked(["<|im_start|>"], eos_token="<|im_end|>", extra_special_tokens=pictured)
+    text = SMALL | {"model_type": "qwen2", "num_key_value_heads": 1, "vocab_size": len(tokenizer)}
+    text |= {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    config = InternVLConfig(
+        text_config=text,
+        vision_config=SMALL | {"image_size": SIDE, "patch_size": PATCH},
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+        tie_word_embeddings=False,
+    )
+    _save(InternVLForConditionalGeneration(config), folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(INTERNVL)
+    pictures = GotOcr2ImageProcessorPil(size={"height": SIDE, "width": SIDE}, min_patches=1, max_patches=4)
+    pictures.save_pretrained(folder)
+    write_json(folder / "processor_config.json", {"processor_class": "InternVLProcessor", "image_seq_length": 4})
+    return folder
+
+
+def smolvlm(folder: Path) -> Path:
+    """As HuggingFaceTB/SmolVLM2-256M-Video-Instruct: its processor cannot do without the part for videos."""
+    torch.manual_seed(0)
+    idefics3(folder)
+    config = Idefics3Config.from_pretrained(folder).to_dict()
+    del config["model_type"], config["architectures"], config["vision_config"]["model_type"]
+    for file in folder.glob("model*"):
+        file.unlink()
+    _save(SmolVLMForConditionalGeneration(SmolVLMConfig(**config)), folder)
+    pictures = SmolVLMImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE})
+    pictures.save_pretrained(folder)
+    settings = read_json(folder / "processor_config.json")
+    kept = {"processor_class": "SmolVLMProcessor", "image_seq_len": settings["image_seq_len"]}
+    write_json(folder / "processor_config.json", kept)
+    return folder
+
+
+FAMILIES = {
+    "llava": llava,
+    "llava_next": llava_next,
+    "idefics3": idefics3,
+    "qwen2_5_vl": qwen2_5_vl,
+    "gemma3": gemma3,
+    "internvl": internvl,
+}
 
 
 def perturbed(config: RunConfig) -> PeftModel:

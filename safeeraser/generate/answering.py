@@ -13,7 +13,7 @@ from safeeraser.data.rows import AnswerRow
 from safeeraser.generate import decode, sampling
 from safeeraser.generate.controls import PROMPT, AlwaysRefuse, Engine, KeywordFilter
 from safeeraser.generate.questions import Question, questions
-from safeeraser.models import adapter, checks, features, gate, loading
+from safeeraser.models import adapter, checks, families, features, gate, loading
 from safeeraser.models.encoder import Encoder
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run, RunError
@@ -26,15 +26,18 @@ ROWS, SECONDS = 64, 1.0
 class OwnModel:
     """The engine that is the run's own model, loaded when the first question is asked."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, progress: Reporter | None = None) -> None:
         if run.config.trains and not run.adapter.exists():
             raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
         self.run = run
+        self.progress = progress
 
     def answers(self, asked: list[Question]) -> Iterator[tuple[Question, str]]:
         config = own_config(self.run)
         with checks.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
             model, encoder = own_model(self.run)
+            if self.progress and config.engine == "shared" and (why := families.alone(model.config.model_type)):
+                self.progress.console.print(f"note: {why}")
             yield from answers(model, encoder, asked, config, workers=config.workers)
 
 
@@ -66,7 +69,7 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: 
 
     Several processes share the pictures, and each writes a file of its own; at the end the first one joins them.
     """
-    engine = engine or _own(run, data)
+    engine = engine or _own(run, data, progress)
     asked = questions(data, run.config)
     order = [question.key for question in asked]
     run.join_answers(order)  # a stopped run of several processes left parts
@@ -85,16 +88,16 @@ def generate(run: Run, data: Dataset, progress: Reporter | None = None, engine: 
     run.join_answers(order)
 
 
-def _own(run: Run, data: Dataset) -> Engine:
+def _own(run: Run, data: Dataset, progress: Reporter | None) -> Engine:
     """Who answers for a run: its own model, or the control that it is."""
     match run.config.method:
         case "always-refuse":
             return AlwaysRefuse(data)
         case "keyword-filter":
             known = {(row["id"], row["sample"]): row["answer"] for row in run.base.rows(run.base.answers)}
-            return KeywordFilter(data, known, OwnModel(run))
+            return KeywordFilter(data, known, OwnModel(run, progress))
         case _:
-            return OwnModel(run)
+            return OwnModel(run, progress)
 
 
 def answers(
@@ -127,7 +130,7 @@ def answers(
 def _asked(
     model: Any, encoder: Encoder, asked: Sequence[Question], config: RunConfig, workers: int, growing_too: bool
 ) -> Iterator[tuple[Question, str]]:
-    if config.engine == "plain":
+    if config.engine == "plain" or not encoder.family.packs:
         return _plain(model, encoder, asked, config)
     return decode.answers(model, encoder, asked, config, workers=workers, growing_too=growing_too)
 

@@ -23,7 +23,7 @@ from safeeraser.config import RunConfig
 from safeeraser.generate.questions import Question
 from safeeraser.generate.sampling import draws, next_tokens
 from safeeraser.generate.slots import Slots, Source
-from safeeraser.models import attention, packing
+from safeeraser.models import attention, families, packing
 from safeeraser.models.checks import ModelError
 from safeeraser.models.encoder import Encoder
 
@@ -42,30 +42,33 @@ NEUTRAL: dict[str, float | None] = {
 class Shown:
     """A picture with what is asked about it.
 
-    asked: the questions of each distinct prompt. row: the prompts, packed in this order.
-    inputs: the picture as the model takes it, each tensor [1, ...].
+    asked: the questions of each distinct prompt. row: the prompts, packed in this order. grid: where the picture's
+    tokens are in each, as `Encoder.grid` has it. inputs: the picture as the model takes it.
     """
 
     asked: list[list[Question]]
     row: packing.Row
+    grid: packing.Grid | None
     inputs: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Computed:
-    """A question whose prompt is computed; logits: [vocabulary], of the answer's first token."""
+    """A question whose prompt is computed; logits: [vocabulary], of the answer's first token; grid: as in `Shown`."""
 
     question: Question
     source: Source
+    grid: packing.Grid | None
     logits: Tensor
 
 
 @dataclass
 class Answer:
-    """An answer in the making; prompt: how many tokens are before it; draws: see `sampling.draws`."""
+    """An answer in the making; prompt: how many tokens are before it. grid, draws: as `Shown` and `sampling` say."""
 
     question: Question
     prompt: int
+    grid: packing.Grid | None
     draws: list[float]
     tokens: list[int] = field(default_factory=list)
 
@@ -88,13 +91,15 @@ def answers(
     check(model)
     ends = end_tokens(model, encoder)
     slots = Slots(min(config.answer_batch, len(asked)))
-    computed = _compute(model, _read(encoder, by_picture(asked), workers), encoder.tokenizer.pad_token_id)
+    computed = _compute(model, encoder, _read(encoder, by_picture(asked), workers))
     growing: list[Answer] = []
     logits: list[Tensor] = []
     while True:
         if new := list(islice(computed, slots.size - len(growing))):
             slots.add([one.source for one in new], room=config.max_new_tokens)
-            growing += [Answer(one.question, len(one.source.columns), draws(config, one.question)) for one in new]
+            growing += [
+                Answer(one.question, len(one.source.columns), one.grid, draws(config, one.question)) for one in new
+            ]
             logits.append(torch.stack([one.logits for one in new]))
         if not growing:
             return
@@ -127,13 +132,16 @@ def by_picture(asked: Iterable[Question]) -> list[list[Question]]:
 def check(model: Any) -> None:
     """Raise ModelError if the model would answer otherwise with a mask and positions given to it."""
     network = getattr(model, "get_base_model", lambda: model)()
+    family = families.FAMILIES.get(network.config.model_type, families.UNKNOWN)
     text = network.config.get_text_config()
     layers = {*(getattr(text, "layer_types", None) or ()), getattr(text, "sliding_window", None) and "sliding window"}
     set_itself = network.generation_config.to_dict()
     reasons = {
-        "its positions have several dimensions": any(hasattr(part, "get_rope_index") for part in network.modules()),
-        "it sees a picture in both directions": "token_type_ids" in signature(network.forward).parameters,
-        "not all of its layers see all tokens": bool(layers - {None, "full_attention"}),
+        "its positions have several dimensions": family.grid is None
+        and any(hasattr(part, "get_rope_index") for part in network.modules()),
+        "it sees a picture in both directions": not family.both_ways
+        and "token_type_ids" in signature(network.forward).parameters,
+        "not all of its layers see all tokens": not family.both_ways and bool(layers - {None, "full_attention"}),
         f"its attention is {text._attn_implementation!r}, not 'sdpa'": text._attn_implementation
         not in ("sdpa", attention.NAME),
     }
@@ -157,8 +165,12 @@ def _step(model: Any, slots: Slots, growing: list[Answer]) -> Tensor:
     """Every answer's last token goes through the model; the logits of the next, [answers, vocabulary]."""
     columns = [answer.prompt + len(answer.tokens) - 1 for answer in growing]
     tokens = torch.tensor([[answer.tokens[-1]] for answer in growing], device=model.device)
-    positions = torch.tensor(columns, device=model.device)[:, None]
+    # Counted in the answer's own prompt: where a picture has a grid they are not the cache's columns.
+    positions = packing.axes(torch.tensor(columns, device=model.device)[:, None], [answer.grid for answer in growing])
     mask = slots.aim(columns)
+    # Of a slot, the columns are the positions in its prompt.
+    seen, seeing = torch.arange(mask.shape[-1], device=model.device)[None], torch.tensor(columns, device=model.device)
+    mask = attention.masks(model, mask, seen, seeing[:, None])
     out = model(input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=slots, use_cache=True)
     return out.logits[:, -1]
 
@@ -180,19 +192,20 @@ def _show(encoder: Encoder, asked: list[Question]) -> Shown:
         prompts.setdefault(tuple(ids), []).append(question)
     # Every prompt keeps a token of its own, which predicts its answer's first.
     prefix = packing.shared(list(prompts), min(map(len, prompts)) - 1)
-    return Shown(list(prompts.values()), packing.pack(list(prompts), prefix), encoder.pixels(asked[0].item.shown))
+    row, shown = packing.pack(list(prompts), prefix), asked[0].item.shown
+    return Shown(list(prompts.values()), row, encoder.grid(row.ids, shown), encoder.pixels(shown))
 
 
-def _compute(model: Any, shown: Iterable[Shown], pad: int) -> Iterator[Computed]:
+def _compute(model: Any, encoder: Encoder, shown: Iterable[Shown]) -> Iterator[Computed]:
     """All questions with their prompts computed, some pictures at a time; no more than is asked for."""
     group: list[Shown] = []
     for picture in shown:
         if group and not _fit(group, picture):
-            yield from _prefill(model, group, pad)
+            yield from _prefill(model, encoder, group)
             group = []
         group.append(picture)
     if group:
-        yield from _prefill(model, group, pad)
+        yield from _prefill(model, encoder, group)
 
 
 def _fit(group: list[Shown], picture: Shown) -> bool:
@@ -202,7 +215,7 @@ def _fit(group: list[Shown], picture: Shown) -> bool:
     return (len(group) + 1) * longest <= PREFILL_TOKENS and shapes == others
 
 
-def _prefill(model: Any, group: list[Shown], pad: int) -> Iterator[Computed]:
+def _prefill(model: Any, encoder: Encoder, group: list[Shown]) -> Iterator[Computed]:
     """Compute pictures with all that is asked about them, one row a picture."""
     rows = [picture.row for picture in group]
     length = max(len(row.ids) for row in rows)
@@ -210,13 +223,17 @@ def _prefill(model: Any, group: list[Shown], pad: int) -> Iterator[Computed]:
     def padded(lists: Iterable[list[int]], filler: int) -> Tensor:
         return torch.tensor([one + [filler] * (length - len(one)) for one in lists], device=model.device)
 
+    ids = padded((row.ids for row in rows), encoder.tokenizer.pad_token_id)
+    places = padded((row.positions for row in rows), 0)
+    picture_tokens = ids == encoder.picture_token if encoder.family.both_ways else None
+    mask = packing.mask(padded((row.segments for row in rows), packing.PADDING), picture_tokens)
     columns = [_columns(row, len(picture.asked)) for picture, row in zip(group, rows, strict=True)]
     last = sorted({own[-1] for each in columns for own in each})
     cache = DynamicCache()
     out = model(
-        input_ids=padded((row.ids for row in rows), pad),
-        position_ids=padded((row.positions for row in rows), 0),
-        attention_mask=packing.mask(padded((row.segments for row in rows), packing.PADDING)),
+        input_ids=ids,
+        position_ids=packing.axes(places, [picture.grid for picture in group]),
+        attention_mask=attention.masks(model, mask, places, places),
         **_pictures(model, group),
         past_key_values=cache,
         use_cache=True,
@@ -225,7 +242,7 @@ def _prefill(model: Any, group: list[Shown], pad: int) -> Iterator[Computed]:
     for row, picture in enumerate(group):
         for asked, own in zip(picture.asked, columns[row], strict=True):
             logits = out.logits[row, last.index(own[-1])]
-            yield from (Computed(question, Source(cache, row, own), logits) for question in asked)
+            yield from (Computed(question, Source(cache, row, own), picture.grid, logits) for question in asked)
 
 
 def _columns(row: packing.Row, prompts: int) -> list[list[int]]:

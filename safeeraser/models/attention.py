@@ -60,6 +60,17 @@ def use(network: PreTrainedModel) -> None:
     network.set_attn_implementation({"text_config": NAME})
 
 
+def masks(model: Any, mask: Tensor, seen: Tensor, seeing: Tensor) -> Tensor | dict[str, Tensor]:
+    """A mask [rows, 1, queries, keys] as the model takes it: by kind of layer, where some see only what is near.
+
+    seen, seeing: the positions of keys and queries, as `packing.near` takes them.
+    """
+    text = getattr(model, "module", model).config.get_text_config()
+    if "sliding_attention" not in (getattr(text, "layer_types", None) or ()):
+        return mask
+    return {"full_attention": mask, "sliding_attention": mask & packing.near(seen, seeing, text.sliding_window)}
+
+
 def attend(
     module: torch.nn.Module,
     query: Tensor,

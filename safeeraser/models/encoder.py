@@ -15,7 +15,7 @@ from safeeraser.config import RunConfig
 from safeeraser.data import changed
 from safeeraser.data.records import VQA, Changed, DataError, Picture
 from safeeraser.losses import IGNORED, SETS, Term, base_sets, told_sets
-from safeeraser.models import packing
+from safeeraser.models import families, packing
 from safeeraser.models.attention import Packs, packs
 from safeeraser.models.checks import ModelError
 
@@ -32,6 +32,7 @@ class Batch:
     example: [rows, length], index of the example within the micro-batch.
     member: [rows, length], index into SETS. Both are per token because a row may hold several pairs.
     segments: [rows, length], for packed rows which tokens see each other (`packing.mask`); None for one pair a row.
+    picture: [rows, length], for packed rows the tokens of pictures that see each other both ways; None: there are none.
     packs: the same for long rows, told in the way that is faster there.
     turns: for each picture, or each tile of it, how its features are turned (`vicinity.py`); None: none is.
     """
@@ -41,12 +42,13 @@ class Batch:
     example: Tensor
     member: Tensor
     segments: Tensor | None = None
+    picture: Tensor | None = None
     packs: Packs | None = None
     turns: tuple[Changed | None, ...] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
-        rest = (self.labels, self.example, self.member, self.segments, self.packs)
+        rest = (self.labels, self.example, self.member, self.segments, self.picture, self.packs)
         moved = (part if part is None else part.to(device) for part in rest)
         return Batch(inputs, *moved, turns=self.turns)  # pyright: ignore[reportArgumentType]
 
@@ -112,6 +114,7 @@ class Encoder:
         even: float = 0.75,
     ) -> None:
         self.processor = processor
+        self.family = families.of_processor(processor)
         self.tokenizer = processor.tokenizer
         self.max_length = max_length
         self.system_prompt = system_prompt
@@ -148,11 +151,26 @@ class Encoder:
         """What the model takes of one picture: pixel_values [1, ...] and whatever else its family asks for."""
         return self.seen(picture)[0] if picture else {}
 
+    def grid(self, ids: Sequence[int], picture: Picture | None) -> packing.Grid | None:
+        """Where the picture's tokens are in a prompt; None without one, and for families that number all alike."""
+        if picture is None or self.family.grid is None:
+            return None
+        _, rows, columns = self.pixels(picture)[self.family.grid][0].tolist()
+        joined = self.processor.image_processor.merge_size
+        return packing.Grid(ids.index(self.picture_token), rows // joined, columns // joined)
+
+    @cached_property
+    def picture_token(self) -> int:
+        """The token that stands for a part of a picture."""
+        return self.family.picture_token(self.processor)
+
     def training_batches(self, pairs: Sequence[Pair], *, pack: bool) -> tuple[Batch, ...]:
         """Pairs -> batches of rows of like length, padded on the right, the longest rows first.
 
-        pack: one row for all pairs on a picture, behind the tokens they share; else one row for each pair.
+        pack: one row for all pairs on a picture, behind the tokens they share; else, and for families that are not
+        known to pack, one row for each pair.
         """
+        pack = pack and self.family.packs
         together: dict[Any, list[Pair]] = {}
         for place, pair in enumerate(pairs):
             together.setdefault(pair[2].shown if pack else place, []).append(pair)
@@ -184,7 +202,7 @@ class Encoder:
         What some of them share behind it is little, and as it is all rows of a batch have prefixes of one length.
         """
         first = encoded[0][0]
-        picture = 1 + max(place for place, token in enumerate(first) if token == self.processor.image_token_id)
+        picture = 1 + max(place for place, token in enumerate(first) if token == self.picture_token)
         # A pair's own part has the last token of its prompt, which predicts the first of its answer.
         return packing.shared([ids for ids, _ in encoded], min(picture, *(prompt - 1 for _, prompt in encoded)))
 
@@ -209,10 +227,12 @@ class Encoder:
         ids = padded((row.tokens.ids for row in rows), self.tokenizer.pad_token_id)
         inputs = {"input_ids": ids}
         if packed:
-            inputs["position_ids"] = padded((row.tokens.positions for row in rows), 0)
+            grids = [self.grid(row.tokens.ids, row.picture) for row in rows]
+            inputs["position_ids"] = packing.axes(padded((row.tokens.positions for row in rows), 0), grids)
         else:
-            inputs["attention_mask"] = (segments != packing.PADDING).long()
-        long = packed and length >= LONG
+            inputs |= {"attention_mask": (segments != packing.PADDING).long()} | self._token_types(ids)
+        both_ways = packed and self.family.both_ways
+        long = packed and length >= LONG and not both_ways
         turns = tuple(turn for row in rows for turn in self._turns(row.picture))
         return Batch(
             inputs | self._pictures([row.picture for row in rows]),
@@ -220,6 +240,7 @@ class Encoder:
             example=padded((row.examples for row in rows), 0),
             member=padded((row.members for row in rows), 0),
             segments=segments if packed else None,
+            picture=ids == self.picture_token if both_ways else None,
             packs=packs(segments) if long else None,
             turns=turns if any(turns) else None,
         )
@@ -232,7 +253,8 @@ class Encoder:
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
         lengths = torch.tensor([len(row) for row in rows])
         mask = torch.arange(length) >= length - lengths[:, None]
-        return {"input_ids": ids, "attention_mask": mask.long()} | self._pictures([vqa.shown for vqa in items])
+        inputs = {"input_ids": ids, "attention_mask": mask.long()} | self._token_types(ids)
+        return inputs | self._pictures([vqa.shown for vqa in items])
 
     def _tokens(self, question: str, answer: str | None, picture: Picture | None) -> tuple[list[int], int]:
         """Token ids of prompt, answer and end token (cut at max_length text tokens), and the prompt's length.
@@ -263,7 +285,9 @@ class Encoder:
         if not whole.startswith(prompt):
             raise DataError(f"the chat template does not continue its own prompt: {prompt!r} became {whole!r}")
         joint, _, rest = whole.removeprefix(prompt).partition(mark)
-        ends = set(self.tokenizer.all_special_ids)
+        # Gemma's end of a turn is an added token that is not among the tokenizer's own special ones.
+        added = self.tokenizer.added_tokens_decoder.items()
+        ends = {*self.tokenizer.all_special_ids, *(number for number, token in added if token.special)}
         written = self.tokenizer(rest, add_special_tokens=False)["input_ids"]
         return joint, next((token for token in written if token in ends), self.tokenizer.eos_token_id)
 
@@ -290,21 +314,30 @@ class Encoder:
         processor = self.processor
         options = getattr(processor, "images_kwargs", {})  # what the family's processor asks of its image processor
         seen = processor.image_processor(changed.rgb(picture), return_tensors="pt", **options)
-        inputs = {name: seen[name] for name in processor.image_processor.model_input_names if name in seen}
+        names = (name for name in processor.image_processor.model_input_names if name in seen)
+        inputs = {name: seen[name] for name in names if name not in self.family.not_for_model}
         return inputs, processor.replace_image_token(seen, 0)
 
     def _turns(self, picture: Picture | None) -> list[Changed | None]:
-        """How the features of each tile of a picture are turned; families that cut no pictures have one tile."""
+        """How the features of each tile of a picture are turned; families that cut no pictures have one tile.
+
+        Of a family that takes pictures of any size, which `--vicinal` refuses, it is each patch.
+        """
         if picture is None:
             return []
         pixels = self.pixels(picture)["pixel_values"]
         turn = picture if isinstance(picture, Changed) and picture.how in changed.TURNS else None
-        return [turn] * (pixels.shape[1] if pixels.dim() == 5 else 1)
+        return [turn] * (pixels.shape[1] if pixels.dim() == 5 else len(pixels))
+
+    def _token_types(self, ids: Tensor) -> dict[str, Tensor]:
+        """Which tokens stand for parts of pictures, by the name under which the family's models want to know it."""
+        name = self.family.token_types
+        return {name: (ids == self.picture_token).long()} if name else {}
 
     def _pictures(self, pictures: Sequence[Picture | None]) -> dict[str, Tensor]:
-        """The pictures' inputs in one batch; those with fewer patches than others are filled up with zeros."""
+        """The pictures' inputs in one batch."""
         encoded = [self.pixels(picture) for picture in pictures if picture]
-        return {name: _stacked([one[name] for one in encoded]) for name in encoded[0]} if encoded else {}
+        return {name: joined([one[name] for one in encoded]) for name in encoded[0]} if encoded else {}
 
 
 @dataclass(frozen=True)
@@ -328,13 +361,16 @@ def _length(row: _Row) -> int:
     return len(row.labels)
 
 
-def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors [1, ...] -> [n, ...], each filled up with zeros to the largest."""
+def joined(tensors: Sequence[Tensor]) -> Tensor:
+    """What a model takes of several pictures, one behind the other: [a, ...], [b, ...] -> [a + b, ...].
+
+    What is smaller in another dimension, as a picture cut into fewer tiles, is filled up with zeros.
+    """
     largest = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
-    stacked = tensors[0].new_zeros(len(tensors), *largest)
-    for place, tensor in enumerate(tensors):
-        stacked[(place, *map(slice, tensor.shape[1:]))] = tensor[0]
-    return stacked
+    filled = [tensor.new_zeros(len(tensor), *largest) for tensor in tensors]
+    for whole, tensor in zip(filled, tensors, strict=True):
+        whole[(slice(None), *map(slice, tensor.shape[1:]))] = tensor
+    return torch.cat(filled)
 
 
 def _turns(question: str, system_prompt: str | None = None, *, shown: bool = True) -> list[dict[str, Any]]:

@@ -1,25 +1,71 @@
-"""The model families: where the parts of a model lie. A new family is one row of `FAMILIES`.
+"""The model families: where the parts of a model lie, how it numbers tokens. A new family is one row of `FAMILIES`.
 
 Not covered: loading (`loading.py`), and how a family's rows are packed (`packing.py`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES  # pyright: ignore[reportPrivateImportUsage]
 
 from safeeraser.models.checks import ModelError
 
 
+def _picture_token(processor: Any) -> int:
+    return processor.image_token_id
+
+
+def _behind_the_start(processor: Any) -> int:
+    """Gemma 3's processor calls the mark of a picture's start the picture's token."""
+    return processor.tokenizer.image_token_id
+
+
+def _of_a_square(config: Any) -> int:
+    """A token for each patch, or for a square of them that the family joins; per piece where pictures are cut up."""
+    vision, joined = config.vision_config, getattr(config, "scale_factor", 1)
+    return (vision.image_size // vision.patch_size // joined) ** 2
+
+
+def _of_any_size(config: Any) -> int:
+    """Pictures stay as large as they are: the tokens of one of 448 x 448 pixels."""
+    return (448 // config.vision_config.patch_size // config.vision_config.spatial_merge_size) ** 2
+
+
+def _pooled(config: Any) -> int:
+    return config.mm_tokens_per_image
+
+
+def _shuffled(config: Any) -> int:
+    """Of each tile."""
+    vision = config.vision_config
+    return int((vision.image_size[0] // vision.patch_size[0] * config.downsample_ratio) ** 2)
+
+
 @dataclass(frozen=True)
 class Family:
-    """The names of the modules that hold a model's parts.
+    """The names of the modules that hold a model's parts, the projector's below `model` in full; and its ways.
 
     lmms_eval: the name of the family among lmms-eval's models, None where it has none that takes such a checkpoint.
+    packs: whether tests show that pairs which share a picture's tokens get what rows of their own get; where not, they
+    get rows of their own. grid: what the processor calls the size of a picture in patches, where positions have three
+    dimensions. both_ways: whether the tokens of a picture see each other both ways, and some layers only what is near.
+    token_types: what the model calls the marks of picture tokens, where it needs them. not_for_model: what the image
+    processor counts for the processor alone. picture_token: of a processor, the token that stands for a part of a
+    picture. picture_tokens: by a model's configuration, how many.
     """
 
     language: str
     projector: str
     vision: str
-    lmms_eval: str | None
+    lmms_eval: str | None = None
+    packs: bool = False
+    grid: str | None = None
+    both_ways: bool = False
+    token_types: str | None = None
+    not_for_model: tuple[str, ...] = ()
+    picture_token: Callable[[Any], int] = _picture_token
+    picture_tokens: Callable[[Any], int] = _of_a_square
 
     @property
     def lora_targets(self) -> str:
@@ -28,14 +74,46 @@ class Family:
 
 
 _LLAVA = Family(
-    language="language_model", projector="multi_modal_projector", vision="vision_tower", lmms_eval="llava_hf"
+    language="language_model",
+    projector="multi_modal_projector",
+    vision="vision_tower",
+    lmms_eval="llava_hf",
+    packs=True,
 )
 # By the model_type in config.json.
 FAMILIES = {
     "llava": _LLAVA,
     "llava_next": _LLAVA,
-    "idefics3": Family(language="text_model", projector="connector", vision="vision_model", lmms_eval=None),
+    "idefics3": Family(language="text_model", projector="connector", vision="vision_model", packs=True),
+    "qwen2_5_vl": Family(
+        language="language_model",
+        projector="visual.merger",
+        vision="visual",
+        grid="image_grid_thw",
+        token_types="mm_token_type_ids",
+        picture_tokens=_of_any_size,
+        packs=True,
+    ),
+    "gemma3": Family(
+        language="language_model",
+        projector="multi_modal_projector",
+        vision="vision_tower",
+        both_ways=True,
+        token_types="token_type_ids",
+        not_for_model=("num_crops",),
+        picture_token=_behind_the_start,
+        picture_tokens=_pooled,
+        packs=True,
+    ),
+    "internvl": Family(
+        language="language_model",
+        projector="multi_modal_projector",
+        vision="vision_tower",
+        picture_tokens=_shuffled,
+        packs=True,
+    ),
 }
+UNKNOWN = Family(language="", projector="", vision="")
 
 
 def of(model: str, model_type: str) -> Family:
@@ -51,6 +129,19 @@ def of(model: str, model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
+def of_processor(processor: Any) -> Family:
+    """The family whose processor this is; of one without a row nothing is known, so that its pairs are not packed."""
+    name = type(processor).__name__
+    return next((family for kind, family in FAMILIES.items() if PROCESSOR_MAPPING_NAMES[kind] == name), UNKNOWN)
+
+
 def projector(network: Any) -> Any:
     """The module of a model that takes what the vision tower makes of a picture."""
-    return getattr(network.model, of(network.name_or_path, network.config.model_type).projector)
+    return network.model.get_submodule(of(network.name_or_path, network.config.model_type).projector)
+
+
+def alone(kind: str) -> str | None:
+    """What to say of a type of model whose pairs are not packed; None where they are, or where nothing is known."""
+    if kind not in FAMILIES or FAMILIES[kind].packs:
+        return None
+    return f"models of type {kind!r} are not known to share a picture's tokens: each question gets a row of its own"

@@ -117,4 +117,4 @@ def features(model: PeftModel, encoder: Encoder, pictures: Sequence[Picture]) ->
     # As the base model computes it, also in training, whose weights are in another precision.
     with torch.autocast(network.device.type, enabled=False), model.disable_adapter():
         seen = (vicinity.tower_features(network, projector, encoder, picture) for picture in pictures)
-        return torch.stack([one.float().mean((0, 1)).cpu() for one in seen])
+        return torch.stack([one.float().flatten(0, -2).mean(0).cpu() for one in seen])

@@ -7,13 +7,22 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from safeeraser.assets import ASSETS
 from safeeraser.models import checks, families
 from safeeraser.models.checks import ModelError
 
+VIDEOS = "video_processor"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -47,13 +56,28 @@ def load(
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 source, dtype=DTYPES[precision], output_loading_info=True, ignore_mismatched_sizes=True, **how
             )
-        # Named outright: without torchvision, transformers would fall back to the PIL image processor with a warning.
-        processor = AutoProcessor.from_pretrained(source, backend="pil")
+        processor = read_processor(source, described)
     network, found = loaded
     checks.check_weights(model, found)
     complete(model, processor, network)
     network.requires_grad_(False)
     return network.eval(), processor
+
+
+def read_processor(source: str, described: PreTrainedConfig, **how: Any) -> Any:
+    """The processor of a checkpoint; one that takes videos too is read without that part, which needs torchvision.
+
+    Of families without a row it is not known whether they can do without: these ask for torchvision.
+    """
+    kind: Any = PROCESSOR_MAPPING.get(type(described), None)
+    if kind and not find_spec("torchvision") and VIDEOS in (parts := kind.get_attributes()):
+        if described.model_type not in families.FAMILIES:
+            raise ImportError(f"{kind.__name__} takes videos too and needs torchvision: pip install torchvision")
+        left = [part for part in parts if part != VIDEOS]
+        # Asked for in reading, in making and in saving a processor.
+        kind.get_attributes = classmethod(lambda cls: left)
+    # Named outright: without torchvision, transformers would fall back to the PIL image processor with a warning.
+    return AutoProcessor.from_pretrained(source, backend="pil", **how)
 
 
 def skeleton(model: str) -> PreTrainedModel:

@@ -19,12 +19,45 @@ PADDING = -1
 class Row:
     """One row of tokens, each list as long as the row.
 
-    positions: of each token in its own sequence. segments: PREFIX, or 1, 2 ... for what belongs to one sequence alone.
+    positions: of each token in its own sequence, counted from 0. segments: PREFIX, or 1, 2 ... for what belongs to one
+    sequence alone.
     """
 
     ids: list[int]
     positions: list[int]
     segments: list[int]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where a picture's tokens are in a sequence: `rows` times `columns` of them, from `start` on."""
+
+    start: int
+    rows: int
+    columns: int
+
+
+def axes(positions: Tensor, grids: Sequence[Grid | None]) -> Tensor:
+    """Positions in a sequence, [rows, length], as the model takes them; grids: of each row's picture.
+
+    With a picture in any of them [3, rows, length]: time, height and width (M-RoPE, arXiv 2409.12191). A picture's
+    tokens have the place of its start and, of this, height and width in the grid; text goes on one behind the largest.
+    """
+    if not any(grids):
+        return positions
+    return torch.stack([_axes(own, grid) for own, grid in zip(positions, grids, strict=True)], dim=1)
+
+
+def _axes(positions: Tensor, grid: Grid | None) -> Tensor:
+    """[length] -> [3, length]"""
+    if grid is None:
+        return positions.expand(3, -1)
+    count = grid.rows * grid.columns
+    place = positions - grid.start
+    after = positions - count + max(grid.rows, grid.columns)
+    text = torch.where(place < count, positions, after).expand(3, -1)
+    within = torch.stack([torch.zeros_like(place), place // grid.columns, place % grid.columns]) + grid.start
+    return torch.where((place >= 0) & (place < count), within, text)
 
 
 def shared(sequences: Sequence[Sequence[int]], limit: int) -> int:
@@ -46,12 +79,24 @@ def pack(sequences: Sequence[Sequence[int]], prefix: int) -> Row:
     return row
 
 
-def mask(segments: Tensor) -> Tensor:
+def mask(segments: Tensor, picture: Tensor | None = None) -> Tensor:
     """Who sees whom: [rows, length] of segments -> [rows, 1, length, length], bool, as SDPA takes it.
 
-    A token sees the prefix and its own segment up to itself. Padding sees itself, as a softmax of nothing is NaN.
+    A token sees the prefix and its own segment up to itself; the tokens of a picture, where [rows, length] names them,
+    see each other both ways. Padding sees itself, as a softmax of nothing is NaN.
     """
     length = segments.shape[1]
     seen, seeing = segments[:, None, :], segments[:, :, None]
     earlier = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    return (earlier & ((seen == PREFIX) | (seen == seeing)))[:, None]
+    found = earlier & ((seen == PREFIX) | (seen == seeing))
+    if picture is not None:
+        found = found | (picture[:, None, :] & picture[:, :, None])
+    return found[:, None]
+
+
+def near(seen: Tensor, seeing: Tensor, window: int) -> Tensor:
+    """Which of the positions `seen` [rows, keys] are within a sliding window of `seeing` [rows, queries].
+
+    [rows, 1, queries, keys], bool; those that come later are, too.
+    """
+    return (seen[:, None, :] > seeing[:, :, None] - window)[:, None]

@@ -127,7 +127,10 @@ def rotation(size: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def tower_features(network: Any, projector: nn.Module, encoder: Encoder, picture: Picture) -> Tensor:
-    """The projector's input for one picture: [tiles, patches, width]; one tile but for families that cut pictures."""
+    """The projector's input for one picture: [tiles, patches, width]; one tile but for families that cut pictures.
+
+    [patches, width] for families that take pictures of any size.
+    """
     seen: list[Tensor] = []
     hook = projector.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     device = next(projector.parameters()).device

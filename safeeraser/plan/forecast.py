@@ -84,7 +84,7 @@ def forecast(config: RunConfig, data: Dataset | None, hardware: Sequence[Hardwar
 
     config = config.needed()
     model = model_sizes.read(config)
-    encoder, counted = tokens.encoder(config, model.picture_tokens, official_size=data is None)
+    encoder, counted = tokens.encoder(config, model, official_size=data is None)
     data = data or tokens.official_size()
     told = measured.of_data(config, data)
     one_pass = tokens.training(data, config, encoder) if config.trains else None

@@ -11,15 +11,15 @@ from peft.tuners.lora import LoraLayer
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
     LlavaConfig,
     PreTrainedConfig,
     PreTrainedModel,
 )
 
 from safeeraser.config import RunConfig
-from safeeraser.models import adapter, checks, loading
+from safeeraser.models import adapter, checks, families, loading
 from safeeraser.models.checks import ModelError
+from safeeraser.models.families import Family
 from safeeraser.plan.sizes import Architecture
 
 _VISION = {
@@ -57,7 +57,8 @@ def read(config: RunConfig) -> Architecture:
     """The sizes of a run's model and adapter; raises ModelError if its configuration cannot be read."""
     network, source = skeleton(config.model)
     described: Any = network.config
-    parts = _parts(network)
+    family = families.of(config.model, described.model_type)
+    parts = _parts(network, family)
     with torch.device("meta"):
         adapted = adapter.attach(network, config)
     layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
@@ -72,14 +73,15 @@ def read(config: RunConfig) -> Architecture:
         trained=_trained(adapted) if config.trains else {},
         linear=weights,
         quantized=weights,  # `loading.load` keeps the vision tower, the projector and lm_head as they are
-        vision=sum(count for name, count in parts.items() if "vision" in name),
+        vision=parts[family.vision],
         hidden=text.hidden_size,
         intermediate=text.intermediate_size,
         layers=text.num_hidden_layers,
         query=heads * head,
         key_value=(getattr(text, "num_key_value_heads", None) or heads) * head,
         vocabulary=output.weight.shape[0],
-        picture_tokens=_picture_tokens(described),
+        picture_tokens=family.picture_tokens(described),
+        alone=families.alone(described.model_type),
     )
 
 
@@ -95,7 +97,7 @@ def processor(model: str) -> Any:
     network, _ = skeleton(model)
     source = loading.checkpoint(model)
     with checks.explained(model, source):
-        found = AutoProcessor.from_pretrained(source, backend="pil", local_files_only=model in PUBLISHED)
+        found = loading.read_processor(source, network.config, local_files_only=model in PUBLISHED)
     loading.complete(model, found, network)
     return found
 
@@ -112,11 +114,12 @@ def _described(model: str) -> tuple[PreTrainedConfig, str]:
         return LlavaConfig(**PUBLISHED[model]), f"the published architecture of {model}, whose files are not here"
 
 
-def _parts(network: torch.nn.Module) -> dict[str, int]:
-    """Parameters by module below the top: vision_tower, multi_modal_projector, language_model, lm_head."""
+def _parts(network: torch.nn.Module, family: Family) -> dict[str, int]:
+    """Parameters by module below the top, such as vision_tower, language_model, lm_head; the projector's apart."""
     parts: dict[str, int] = {}
     for name, parameter in network.named_parameters():
-        part = name.removeprefix("model.").split(".")[0]
+        below = name.removeprefix("model.")
+        part = family.projector if below.startswith(f"{family.projector}.") else below.split(".")[0]
         parts[part] = parts.get(part, 0) + parameter.numel()
     return parts
 
@@ -128,12 +131,3 @@ def _trained(adapted: torch.nn.Module) -> dict[str, int]:
             kind = "LoRA" if ".lora_" in name else "projector"
             trained[kind] = trained.get(kind, 0) + parameter.numel()
     return trained
-
-
-def _picture_tokens(described: Any) -> int:
-    """A token for each patch, or for a square of them that a family joins.
-
-    LLaVA-NeXT and Idefics3 may cut a picture up and spend this on each piece, as its processor decides.
-    """
-    vision, joined = described.vision_config, getattr(described, "scale_factor", 1)
-    return (vision.image_size // vision.patch_size // joined) ** 2

@@ -23,7 +23,8 @@ class Architecture:
     parts: parameters of the base model by part. trained: parameters that training changes, by kind. linear: weights of
     the language model's linear layers that have LoRA, which every token meets. quantized: weights that 4-bit storage
     makes small. query, key_value: widths of attention's queries and of its keys. picture_tokens: that the model sees of
-    a picture, as its configuration says. source: where this was read.
+    a picture, as its configuration says. alone: in words, that pairs on a picture cannot share its tokens; None: they
+    can. source: where this was read.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Architecture:
     key_value: int
     vocabulary: int
     picture_tokens: int
+    alone: str | None = None
 
     @property
     def parameters(self) -> int:

@@ -96,6 +96,8 @@ def _fits(told: Forecast, machine: Machine) -> str:
 def _notes(told: Forecast) -> Iterator[str]:
     yield f"Parameters: exact, from {told.model.source}."
     yield f"Tokens: {told.counted}."
+    if told.model.alone:
+        yield f"Packing: {told.model.alone}."
     yield (
         f"Time: hardware is assumed to reach {UTILISATION:.0%} of its peak in arithmetic and memory bandwidth; reading "
         "pictures and grading are not counted, and answers are taken to be as long as they may get."

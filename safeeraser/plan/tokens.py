@@ -22,6 +22,7 @@ from safeeraser.models import packing
 from safeeraser.models.checks import ModelError
 from safeeraser.models.encoder import Encoder, Pair
 from safeeraser.plan import model_sizes
+from safeeraser.plan.sizes import Architecture
 from safeeraser.unlearn.examples import Examples
 
 # What the prompt's template adds to a question; LLaVA-1.5's is "<s>USER: <image>\n{question} ASSISTANT:".
@@ -32,6 +33,11 @@ CHARACTERS = 4
 
 class Encodes(Protocol):
     """What counting needs of `encoder.Encoder`."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether pairs and questions can share a picture's tokens."""
+        ...
 
     def tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
         """Ids of prompt, answer and end token, and the prompt's length."""
@@ -45,18 +51,25 @@ class Encodes(Protocol):
 class Estimate:
     """Token ids of about the right number, for a model whose tokenizer cannot be read.
 
-    picture_tokens: that the model spends on a picture. max_length, system_prompt, end_token: as `encoder.Encoder` takes
-    them.
+    picture_tokens: that the model spends on a picture. packs: whether pairs can share them. max_length, system_prompt,
+    end_token: as `encoder.Encoder` takes them.
     """
 
     def __init__(
-        self, *, picture_tokens: int, max_length: int, system_prompt: str | None = None, end_token: bool = True
+        self,
+        *,
+        picture_tokens: int,
+        max_length: int,
+        system_prompt: str | None = None,
+        end_token: bool = True,
+        packs: bool = True,
     ) -> None:
         self.picture_tokens = picture_tokens
         # What every prompt on a picture begins with, of which max_length counts the template alone.
         self.uncounted = picture_tokens + len(_text(system_prompt or ""))
         self.max_length = max_length
         self.end_token = end_token
+        self.packs = packs
 
     def tokens(self, question: str, answer: str | None, picture: Path | None) -> tuple[list[int], int]:
         """Ids that tell one text from another, so that only the template's start and the picture are shared."""
@@ -77,6 +90,7 @@ class BySize:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
+        self.packs = encoder.family.packs
         self.first: dict[tuple[int, int], Path] = {}
         self.like = lru_cache(maxsize=None)(self._like)
 
@@ -187,7 +201,8 @@ def training(data: Dataset, config: RunConfig, encoder: Encodes) -> Pass:
         pairs.update(name for _, name, _ in micro)
         compared = [pair for pair in micro if pair[1] in base_sets]
         separate, packed = (_rows(micro, encoder, pack=pack) for pack in (False, True))
-        own, base = packed if config.pack else separate, _rows(compared, encoder, pack=config.pack)
+        pack = config.pack and encoder.packs
+        own, base = packed if pack else separate, _rows(compared, encoder, pack=pack)
         counted.append(
             Counter(
                 separate=separate["tokens"],
@@ -219,7 +234,7 @@ def evaluation(data: Dataset, config: RunConfig, encoder: Encodes) -> Evaluation
     lengths = [len(ids) for each in prompts.values() for ids in each]
     different = [list(dict.fromkeys(each)) for each in prompts.values()]
     shared = sum(_shared(each, min(map(len, each)) - 1) for each in different)
-    plain = config.engine == "plain"
+    plain = config.engine == "plain" or not encoder.packs
     return Evaluation(
         questions=dict(Counter(question.item.set for question in asked)),
         separate=sum(lengths),
@@ -260,18 +275,19 @@ def _shared(sequences: Sequence[Sequence[int]], limit: int) -> int:
     return sum(map(len, sequences)) - (len(sequences) - 1) * packing.shared(sequences, limit)
 
 
-def encoder(config: RunConfig, picture_tokens: int, *, official_size: bool) -> tuple[Encodes, str]:
+def encoder(config: RunConfig, model: Architecture, *, official_size: bool) -> tuple[Encodes, str]:
     """What counts the tokens of a run, and in words how: the model's own processor where it can be read.
 
     official_size: for the data set of that name, which only an estimate can count.
     """
     estimate = Estimate(
-        picture_tokens=picture_tokens,
+        picture_tokens=model.picture_tokens,
+        packs=model.alone is None,
         max_length=config.max_length,
         system_prompt=config.system_prompt,
         end_token=config.end_token,
     )
-    how = f"estimated: {picture_tokens} tokens a picture, {CHARACTERS} characters a token"
+    how = f"estimated: {model.picture_tokens} tokens a picture, {CHARACTERS} characters a token"
     if official_size:
         return estimate, f"{how}, for data of the official size and the paper's lengths"
     try:

@@ -11,7 +11,12 @@ EVERY = 15.0  # seconds between lines
 
 
 class Reporter(Protocol):
-    """What stages call; rich's Progress is one. `note` is free text, such as the loss of each term."""
+    """What stages call; rich's Progress is one. `note` is free text, such as the loss of each term.
+
+    console: for what is said once, a line of its own.
+    """
+
+    console: Console
 
     def add_task(self, description: str, *, total: float, completed: int, note: str) -> Any: ...
 

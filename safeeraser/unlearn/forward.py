@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from safeeraser.losses import IGNORED, SETS, Term, View, base_sets, layer
-from safeeraser.models import packing, vicinity
+from safeeraser.models import attention, packing, vicinity
 from safeeraser.models.encoder import Batch, MicroBatch
 
 
@@ -45,6 +45,9 @@ def predictions(model: Any, layer: float | None = None) -> Predict:
     """
 
     def predict(inputs: dict[str, Any], places: Tensor) -> dict[str, Tensor]:
+        if inputs["attention_mask"].dim() == 4:
+            positions = inputs["position_ids"]
+            inputs = inputs | {"attention_mask": attention.masks(model, inputs["attention_mask"], positions, positions)}
         made = model(**inputs, logits_to_keep=places, output_hidden_states=layer is not None)
         predicted = {"logits": made.logits}
         return predicted if layer is None else predicted | {"hidden": behind(layer, made.hidden_states)[:, places]}
@@ -79,7 +82,7 @@ def _answers(predict: Predict, batch: Batch) -> Answers:
     inputs = batch.inputs
     if batch.segments is not None:
         # Beside `packs` too: other ways to attend than ours know the mask only.
-        inputs = inputs | {"attention_mask": packing.mask(batch.segments)}
+        inputs = inputs | {"attention_mask": packing.mask(batch.segments, batch.picture)}
     if batch.packs is not None:
         inputs = inputs | {"packs": batch.packs}
     labels = labels[:, places]

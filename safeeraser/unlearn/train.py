@@ -68,6 +68,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
     network, processor = loading.load(config.model, **how)
     encoder = Encoder.of(processor, config)
+    if progress and config.pack and (why := families.alone(network.config.model_type)):
+        progress.console.print(f"note: {why}")
     unlearner = _unlearner(network, run, data, encoder, steps, saved)
     if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
         _check_split(config)
@@ -270,6 +272,12 @@ def _see_nothing(base: PeftModel, encoder: Encoder, data: Data) -> None:
     """Let the model be shown pictures of nothing, by what its tower makes of the training pictures."""
     network: Any = base.get_base_model()
     projector = families.projector(network)
+    kind = network.config.model_type
+    if families.FAMILIES[kind].grid:
+        raise TrainError(
+            f"--vicinal: models of type {kind!r} see a picture in as many patches as it is large, so that pictures "
+            "have no mean; leave the flag out"
+        )
     harmful, safe = pictures(data)
     # As the base model computes it: the weights that train are in another precision.
     with torch.autocast(network.device.type, enabled=False), base.disable_adapter():

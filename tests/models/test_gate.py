@@ -110,7 +110,7 @@ def test_features_of_another_tower_are_refused():
 # --- who answers
 
 
-@pytest.mark.parametrize("make", [families.llava, families.llava_next, families.idefics3])
+@pytest.mark.parametrize("make", families.FAMILIES.values())
 @pytest.mark.parametrize("engine", ["shared", "plain"])
 def test_pictures_within_get_the_adapters_answers_all_other_questions_the_base_models(
     make: Callable[[Path], Path], engine: str, config: RunConfig, tiny_data: Dataset, tmp_path: Path

@@ -1,4 +1,4 @@
-"""Loading checkpoints of three families as they are published, what is said when one cannot be loaded, and adapters."""
+"""Loading checkpoints of every family as they are published, what is said when one cannot be loaded, and adapters."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import FAMILIES, INDEX, PATCH, SIDE, perturbed, read_json, rename_weights, write_json
+from families import FAMILIES, INDEX, PATCH, SIDE, perturbed, read_json, rename_weights, smolvlm, write_json
 from huggingface_hub import errors as hub
 from huggingface_hub.utils import httpx
 from peft import PeftModel
@@ -64,7 +64,7 @@ def test_token_ids_and_pixels_are_the_processors_own(family, checkpoints, items)
     encoder.processor.tokenizer.padding_side = "left"
     theirs = encoder.processor(
         images=[[Image.open(item.picture).convert("RGB")] for item in items]
-        if family == "idefics3"
+        if family in ("idefics3", "gemma3")
         else [Image.open(item.picture).convert("RGB") for item in items],
         text=[encoder.prompt(item.question) for item in items],
         padding=True,
@@ -124,6 +124,22 @@ def test_pictures_of_other_shapes_answer_the_same_in_one_batch_as_alone(family, 
         ("llava", "USER: <image>\nWhere is it? ASSISTANT:", "</s>"),
         ("llava_next", "[INST] <image>\nWhere is it? [/INST]", "</s>"),
         ("idefics3", "<|im_start|>User:<image>Where is it?<end_of_utterance>\nAssistant:", "<end_of_utterance>"),
+        (
+            "qwen2_5_vl",
+            "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Where is it?<|im_end|>\n"
+            "<|im_start|>assistant\n",
+            "<|im_end|>",
+        ),
+        (
+            "internvl",
+            "<|im_start|>user\n<IMG_CONTEXT>\nWhere is it?<|im_end|>\n<|im_start|>assistant\n",
+            "<|im_end|>",
+        ),
+        (
+            "gemma3",
+            "<s><start_of_turn>user\n<start_of_image>Where is it?<end_of_turn>\n<start_of_turn>model\n",
+            "<end_of_turn>",
+        ),
     ],
 )
 def test_each_family_is_asked_in_its_own_chat_format(family, prompt, end, checkpoints, items):
@@ -348,6 +364,12 @@ def test_a_cut_adapter_is_an_error(checkpoints, tmp_path):
     cut(tmp_path / "adapter_model.safetensors")
     with pytest.raises(ModelError, match="the adapter's weights cannot be read"):
         adapter.load_weights(adapted, tmp_path)
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_a_processor_that_cannot_do_without_its_video_part_says_what_is_missing(tmp_path):
+    with pytest.raises(ModelError, match=r"SmolVLMProcessor .* needs torchvision: pip install torchvision"):
+        loading.load(str(smolvlm(tmp_path)))
 
 
 def test_four_bits_without_their_package_say_what_to_install(checkpoints, monkeypatch):

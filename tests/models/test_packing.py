@@ -1,17 +1,26 @@
 """Packing: the pairs of a picture behind one prefix get the losses and gradients of rows of their own."""
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import families
 import pytest
 import torch
+from rich.console import Console
+from rich.text import Text
 
-from safeeraser import losses
+from safeeraser import losses, stages
 from safeeraser.config import RunConfig
 from safeeraser.data.records import Dataset
-from safeeraser.models import adapter, attention, loading, packing
+from safeeraser.data.source import Source
+from safeeraser.generate import answering, decode
+from safeeraser.models import adapter, attention, encoder, loading, packing
+from safeeraser.models import families as models
 from safeeraser.models.encoder import Encoder
-from safeeraser.unlearn import reference
+from safeeraser.plan import forecast, hardware, tables
+from safeeraser.runs.progress import reporter
+from safeeraser.unlearn import forward, reference, train
 from safeeraser.unlearn.examples import Examples
 from safeeraser.unlearn.forward import term_losses
 
@@ -34,6 +43,20 @@ def test_a_row_holds_the_shared_tokens_once_and_positions_go_on_from_them():
     assert row.segments == [0, 0, 1, 1, 2, 3, 3, 3]
 
 
+def test_text_goes_on_one_behind_the_largest_place_in_a_picture():
+    # Two tokens, a picture of 2 x 3, text; the second row has no picture.
+    places = torch.arange(10).expand(2, -1)
+    found = packing.axes(places, [packing.Grid(2, 2, 3), None])
+    assert found.shape == (3, 2, 10)
+    assert found[:, 0].tolist() == [
+        [0, 1, 2, 2, 2, 2, 2, 2, 5, 6],
+        [0, 1, 2, 2, 2, 3, 3, 3, 5, 6],
+        [0, 1, 2, 3, 4, 2, 3, 4, 5, 6],
+    ]
+    assert torch.equal(found[:, 1], torch.arange(10).expand(3, -1))
+    assert packing.axes(places, [None, None]) is places
+
+
 def test_a_token_sees_the_prefix_and_its_own_pair_up_to_itself():
     seen = packing.mask(torch.tensor([[0, 1, 1, 2, -1]]))
     assert seen.shape == (1, 1, 5, 5)
@@ -44,6 +67,20 @@ def test_a_token_sees_the_prefix_and_its_own_pair_up_to_itself():
         [1, 0, 0, 1, 0],
         [1, 0, 0, 0, 1],
     ]
+
+
+def test_a_pictures_tokens_see_each_other_both_ways_where_they_are_named():
+    segments = torch.tensor([[0, 0, 0, 1]])
+    seen = packing.mask(segments, torch.tensor([[False, True, True, False]]))
+    assert seen[0, 0].int().tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
+
+
+def test_what_is_near_goes_by_the_place_in_the_own_sequence():
+    # A prefix of 3 tokens and two segments: the second one's places go on from the prefix, too.
+    places = torch.tensor([[0, 1, 2, 3, 4, 3, 4]])
+    seen = packing.near(places, places, 2)
+    assert seen.shape == (1, 1, 7, 7)
+    assert seen[0, 0, 5].int().tolist() == [0, 0, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("heads", [4, 2])
@@ -82,6 +119,22 @@ def test_packed_and_separate_rows_have_equal_losses_and_gradients(
     compare(config, tiny_data, method=method, pd=pd)
 
 
+@pytest.mark.parametrize("family", [kind for kind in families.FAMILIES if kind != "llava"])
+@pytest.mark.parametrize("long", [False, True])
+def test_they_are_equal_in_every_family(
+    config: RunConfig,
+    tiny_data: Dataset,
+    family: str,
+    long: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(encoder, "LONG", 1 if long else 10**6)
+    config = config.model_copy(update={"model": str(families.FAMILIES[family](tmp_path))})
+    separate, packed = compare(config, tiny_data, method="kl", pd=True)
+    assert separate > packed
+
+
 @pytest.mark.parametrize(("method", "pd"), [("kl", True), ("po", True)])
 def test_they_are_equal_with_576_picture_tokens(
     config: RunConfig, full_picture_model: Path, tiny_data: Dataset, method: str, pd: bool
@@ -94,9 +147,9 @@ def test_they_are_equal_with_576_picture_tokens(
 @pytest.mark.parametrize("method", ["kl", "gd"])
 def test_they_are_equal_where_answers_are_cut_at_the_longest_length(config: RunConfig, tiny_data: Dataset, method: str):
     _, processor = loading.load(config.model)
-    encoder = Encoder(processor, max_length=26)
+    short = Encoder(processor, max_length=26)
     pairs = [pair for record in tiny_data.train[:1] for pair in record.pairs]
-    lengths = [len(encoder.tokens(vqa.question, vqa.answer, vqa.picture)[0]) for vqa in pairs]
+    lengths = [len(short.tokens(vqa.question, vqa.answer, vqa.picture)[0]) for vqa in pairs]
     assert lengths.count(max(lengths)) > 1  # some are cut
     assert min(lengths) < max(lengths)  # others are not
     compare(config, tiny_data, method=method, pd=True, max_length=26)
@@ -110,6 +163,34 @@ def test_kl_and_npo_ask_the_base_model_only_about_the_pairs_that_need_it(config:
         assert [name for _, name, _ in micro.base_pairs] == [needed]
     terms = losses.terms("gd", pd=True)
     assert Encoder(processor).micro_batch([Examples(tiny_data, terms, 0)[0]], terms, pack=True).base == ()
+
+
+def test_a_family_that_is_not_known_to_pack_gets_rows_of_its_own_and_says_so(
+    config: RunConfig, tiny_data: Dataset, runs_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    llava = replace(models.FAMILIES["llava"], packs=False)
+    monkeypatch.setitem(models.FAMILIES, "llava", llava)
+    monkeypatch.setattr(decode, "answers", None)  # must not be asked
+    run = stages.open_run(config.model_copy(update={"max_steps": 1}), Source(config.data))
+    with reporter(Console(file=(said := io.StringIO()), width=200)) as progress:
+        train.train(run, tiny_data, progress)
+        answering.generate(run, tiny_data, progress)
+    note = "note: models of type 'llava' are not known to share a picture's tokens: each question gets a row of its own"
+    assert said.getvalue().count(f"{note}\n") == 2
+    told = forecast.forecast(run.config, tiny_data, [hardware.get("h100")])
+    assert told.tokens
+    assert told.tokens.computed == told.tokens.separate > told.tokens.packed
+    assert told.evaluation.computed == told.evaluation.separate
+    micro = Encoder(loading.load(config.model)[1]).micro_batch(
+        [Examples.of(tiny_data, run.config)[place] for place in range(config.batch_size)], run.config.terms, pack=True
+    )
+    assert all(batch.segments is None for batch in micro.batches)
+    assert f"Packing: {note.removeprefix('note: ')}." in [
+        line
+        for part in tables.render(told)
+        if isinstance(part, Text)
+        for line in part.plain.replace("- ", "").split("\n")
+    ]
 
 
 def test_shuffled_pictures_keep_their_pairs_together_and_every_pass_has_a_new_order(tiny_data: Dataset):
@@ -140,8 +221,11 @@ def compare(config: RunConfig, data: Dataset, *, method: str, pd: bool, max_leng
         sum((term.weight * parts[term.name] for term in terms), start=torch.zeros(())).backward()
         trained = [parameter.grad for parameter in adapter.trainable(adapted)]  # of RMU, only up to its layer
         gradients = torch.cat([gradient.flatten() for gradient in trained if gradient is not None])
-        found.append(({name: value.item() for name, value in parts.items()}, gradients, micro))
-    (losses_separate, separate, rows), (losses_packed, packed, packs) = found
+        with torch.no_grad():
+            logits = forward.answers(forward.predictions(adapted), micro.batches).predictions["logits"]
+        found.append(({name: value.item() for name, value in parts.items()}, gradients, logits, micro))
+    (losses_separate, separate, apart, rows), (losses_packed, packed, together, packs) = found
+    assert (together - apart).abs().max() < 1e-5 * apart.abs().max()
     assert losses_packed == pytest.approx(losses_separate, rel=1e-5)
     assert (packed - separate).norm() < 1e-5 * separate.norm()
     assert sum(len(batch.labels) for batch in packs.batches) == (4 if pd else 2)

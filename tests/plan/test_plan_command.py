@@ -15,7 +15,7 @@ from safeeraser.generate.questions import questions
 from safeeraser.losses import IGNORED
 from safeeraser.models import loading, packing
 from safeeraser.models.encoder import Encoder, MicroBatch
-from safeeraser.plan import forecast, hardware, tokens
+from safeeraser.plan import forecast, hardware, model_sizes, tokens
 from safeeraser.plan import tables as forecast_tables
 from safeeraser.unlearn.examples import Examples
 
@@ -27,7 +27,7 @@ def changed(config: RunConfig, **settings: Any) -> RunConfig:
 
 
 def counter(config: RunConfig) -> tokens.Encodes:
-    return tokens.encoder(config, 16, official_size=False)[0]
+    return tokens.encoder(config, model_sizes.read(config), official_size=False)[0]
 
 
 def real_micro_batches(dataset: Dataset, config: RunConfig) -> list[MicroBatch]:

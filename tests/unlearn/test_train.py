@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import families
 import pytest
 import torch
 from documents import ROOT, blocks
@@ -17,9 +18,10 @@ from safeeraser import losses
 from safeeraser.config import RunConfig
 from safeeraser.data.records import DataError, Dataset
 from safeeraser.models import adapter, checks, loading
+from safeeraser.models import families as models
 from safeeraser.models.encoder import SETS, Encoder
 from safeeraser.runs.folder import Run
-from safeeraser.unlearn import reference, train
+from safeeraser.unlearn import checkpoints, reference, train
 from safeeraser.unlearn.examples import Examples
 from safeeraser.unlearn.forward import term_losses
 from safeeraser.unlearn.train import TrainError
@@ -262,6 +264,35 @@ def test_a_run_killed_with_kill_9_ends_like_one_that_was_not(config: RunConfig, 
     kept = [{k: row[k] for k in ("step", "lr", "loss", "terms", "grad_norm")} for row in whole.rows(whole.log)]
     assert kept == [{k: row[k] for k in kept[0]} for row in killed.rows(killed.log)]
     assert killed.looks.read_text() == whole.looks.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", [kind for kind in families.FAMILIES if kind != "llava"])
+def test_a_stopped_run_of_every_family_ends_like_one_that_was_not(
+    config: RunConfig, tiny_data: Dataset, runs_folder: Path, tmp_path: Path, family: str
+):
+    model = families.FAMILIES[family](tmp_path / "model")
+    config = config.model_copy(update={"model": str(model), "max_steps": 3, "method": "kl"})
+    whole, stopped = new_run(config, "whole"), new_run(config, "stopped")
+    train.train(whole, tiny_data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train.train(stopped, tiny_data)
+    assert not stopped.adapter.exists()
+    train.train(stopped, tiny_data)
+    assert weights(whole).keys() == weights(stopped).keys()
+    assert all(torch.equal(tensor, weights(stopped)[name]) for name, tensor in weights(whole).items())
+    projector = models.FAMILIES[family].projector
+    assert any(f".{projector}." in name for name in weights(whole))
+
+
+def test_pictures_without_a_mean_cannot_be_turned_away_from_it(
+    config: RunConfig, tiny_data: Dataset, runs_folder: Path, tmp_path: Path
+):
+    update = {"model": str(families.qwen2_5_vl(tmp_path / "model")), "vicinal": 1.0, "pd": True}
+    with pytest.raises(train.TrainError, match="--vicinal: models of type 'qwen2_5_vl' see a picture in as many pat"):
+        train.train(new_run(config.model_copy(update=update), "vicinal"), tiny_data)
 
 
 def _kill_after(run: Run, *, step: int) -> None:
