@@ -132,7 +132,7 @@ def by_picture(asked: Iterable[Question]) -> list[list[Question]]:
 def check(model: Any) -> None:
     """Raise ModelError if the model would answer otherwise with a mask and positions given to it."""
     network = getattr(model, "get_base_model", lambda: model)()
-    family = families.FAMILIES.get(network.config.model_type, families.UNKNOWN)
+    family = families.of_config(network.config)
     text = network.config.get_text_config()
     layers = {*(getattr(text, "layer_types", None) or ()), getattr(text, "sliding_window", None) and "sliding window"}
     set_itself = network.generation_config.to_dict()

@@ -48,11 +48,12 @@ class Family:
 
     lmms_eval: the name of the family among lmms-eval's models, None where it has none that takes such a checkpoint.
     packs: whether tests show that pairs which share a picture's tokens get what rows of their own get; where not, they
-    get rows of their own. grid: what the processor calls the size of a picture in patches, where positions have three
-    dimensions. both_ways: whether the tokens of a picture see each other both ways, and some layers only what is near.
-    token_types: what the model calls the marks of picture tokens, where it needs them. not_for_model: what the image
-    processor counts for the processor alone. picture_token: of a processor, the token that stands for a part of a
-    picture. picture_tokens: by a model's configuration, how many.
+    get rows of their own. caches: whether the projector reads hidden states of the tower, which `features.py` keeps.
+    grid: what the processor calls the size of a picture in patches, where positions have three dimensions. both_ways:
+    whether the tokens of a picture see each other both ways, and some layers only what is near. token_types: what the
+    model calls the marks of picture tokens, where it needs them. not_for_model: what the image processor counts for the
+    processor alone. picture_token: of a processor, the token that stands for a part of a picture. picture_tokens: by a
+    model's configuration, how many.
     """
 
     language: str
@@ -60,6 +61,7 @@ class Family:
     vision: str
     lmms_eval: str | None = None
     packs: bool = False
+    caches: bool = False
     grid: str | None = None
     both_ways: bool = False
     token_types: str | None = None
@@ -79,6 +81,7 @@ _LLAVA = Family(
     vision="vision_tower",
     lmms_eval="llava_hf",
     packs=True,
+    caches=True,
 )
 # By the model_type in config.json.
 FAMILIES = {
@@ -127,6 +130,11 @@ def of(model: str, model_type: str) -> Family:
             f"{', '.join(FAMILIES)}. Add a row to FAMILIES in safeeraser/models/families.py."
         )
     return FAMILIES[model_type]
+
+
+def of_config(config: Any) -> Family:
+    """The family of a loaded model; of one without a row nothing is known."""
+    return FAMILIES.get(config.model_type, UNKNOWN)
 
 
 def of_processor(processor: Any) -> Family:

@@ -1,8 +1,8 @@
 """A cache on disk of what the frozen vision tower makes of a picture: the input of the projector.
 
-Covered: LLaVA and LLaVA-NeXT, plain or under PEFT, in training and generation. Not covered: where the files are and
-how they are bounded (`store.py`), a tower that is trained, and a call that asks for more than the layers which the
-projector reads (it goes to the tower as if there were no cache).
+Covered: the families whose row says so (`families.py`), plain or under PEFT, in training and generation. Not covered:
+where the files are and how they are bounded (`store.py`), a tower that is trained, and a call that asks for more than
+the layers which the projector reads (it goes to the tower as if there were no cache).
 
 What comes back is what the tower computed when it first saw the picture, bit by bit. It may differ in its last bits
 from what the tower would compute now: matrix products round differently in batches of another size.
@@ -21,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from safeeraser.errors import SafeEraserError
+from safeeraser.models import families
 from safeeraser.store import GB, Store, as_bytes, folder_of
 
 TOWER = "vision_tower"
@@ -36,11 +37,18 @@ def cache(model: nn.Module, *, limit: float, folder: Path | None = None) -> "Fea
     limit: GB that the features of all models may take together. folder: where they are; None is the user's cache.
 
     Raises:
-        FeatureError: the model has no vision tower, or the tower would not give the same features each time.
+        FeatureError: the model has no vision tower, or the tower would not give the same features each time, or the
+            model's projector takes something else of it.
     """
     towers = [module for name, module in model.named_modules() if name.rsplit(".", 1)[-1] == TOWER]
     if len(towers) != 1:
         raise FeatureError(f"--feature-cache: the model has {len(towers)} modules named {TOWER}; leave the flag out")
+    network: Any = model
+    if not families.of_config(network.config).caches:
+        raise FeatureError(
+            f"--feature-cache: models of type {network.config.model_type!r} take another output of the vision tower "
+            "than the hidden states that are kept; leave the flag out"
+        )
     _check_frozen(towers[0])
     return FeatureCache(towers[0], Store(folder or folder_of("features"), limit * GB))
 

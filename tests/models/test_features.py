@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import families
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,6 +12,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNe
 from safeeraser.config import RunConfig
 from safeeraser.data.records import VQA, Dataset
 from safeeraser.models import adapter, features, loading
+from safeeraser.models import families as rows
 from safeeraser.models.encoder import Encoder
 
 
@@ -166,6 +168,22 @@ def test_llava_next_with_its_parts_of_a_picture_and_any_choice_of_layers(layer: 
         found = network.model.get_image_features(**call).pooler_output
         assert (cached.hits, cached.misses) == (hits, 6)
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(without, found, strict=True))
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_every_family_finds_its_features_again_or_is_refused(family: str, items: list[VQA], tmp_path: Path):
+    network, processor = loading.load(str(families.FAMILIES[family](tmp_path / "model")))
+    inputs = Encoder(processor).prompt_batch(items[:5])
+    without = seen(network, inputs)
+    if not rows.FAMILIES[family].caches:
+        with pytest.raises(features.FeatureError, match=r"--feature-cache: .*; leave the flag out"):
+            features.cache(network, limit=1, folder=tmp_path / "cache")
+        assert torch.equal(seen(network, inputs), without)
+        return
+    cached = features.cache(network, limit=1, folder=tmp_path / "cache")
+    assert torch.allclose(seen(network, inputs), without, atol=1e-6)
+    assert torch.allclose(seen(network, inputs), without, atol=1e-6)
+    assert cached.hits == cached.misses > 0
 
 
 def test_generation_in_inference_mode_gives_the_same_answers(
