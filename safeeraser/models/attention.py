@@ -71,6 +71,15 @@ def masks(model: Any, mask: Tensor, seen: Tensor, seeing: Tensor) -> Tensor | di
     return {"full_attention": mask, "sliding_attention": mask & packing.near(seen, seeing, text.sliding_window)}
 
 
+def masked(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Inputs of a forward pass whose mask is as the model takes it; that of rows that are not packed stays."""
+    mask = inputs["attention_mask"]
+    if mask.dim() < 4:
+        return inputs
+    positions = inputs["position_ids"]
+    return inputs | {"attention_mask": masks(model, mask, positions, positions)}
+
+
 def attend(
     module: torch.nn.Module,
     query: Tensor,

@@ -45,10 +45,7 @@ def predictions(model: Any, layer: float | None = None) -> Predict:
     """
 
     def predict(inputs: dict[str, Any], places: Tensor) -> dict[str, Tensor]:
-        if inputs["attention_mask"].dim() == 4:
-            positions = inputs["position_ids"]
-            inputs = inputs | {"attention_mask": attention.masks(model, inputs["attention_mask"], positions, positions)}
-        made = model(**inputs, logits_to_keep=places, output_hidden_states=layer is not None)
+        made = model(**attention.masked(model, inputs), logits_to_keep=places, output_hidden_states=layer is not None)
         predicted = {"logits": made.logits}
         return predicted if layer is None else predicted | {"hidden": behind(layer, made.hidden_states)[:, places]}
 

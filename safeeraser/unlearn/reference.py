@@ -17,6 +17,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from safeeraser.errors import SafeEraserError
 from safeeraser.losses import SETS
+from safeeraser.models import attention
 from safeeraser.models.encoder import MicroBatch, Pair
 from safeeraser.store import GB, Store, as_bytes, folder_of
 from safeeraser.unlearn.forward import answers, behind, predictions
@@ -91,7 +92,7 @@ class Kept:
 
     def _states(self, inputs: dict[str, Tensor], places: Tensor) -> dict[str, Tensor]:
         """What is kept, by the names that it has on disk."""
-        made = self.network.model(**inputs, output_hidden_states=self.layer is not None)
+        made = self.network.model(**attention.masked(self.network, inputs), output_hidden_states=self.layer is not None)
         states = {"hidden": made.last_hidden_state[:, places]}
         return states if self.layer is None else states | {"layer": behind(self.layer, made.hidden_states)[:, places]}
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import families
 import pytest
 import torch
 
@@ -47,6 +48,26 @@ def test_what_was_kept_gives_the_loss_that_was_computed(
         other = reference.Kept(adapted, limit=1.0, **{"max_length": 512, **how}, folder=tmp_path)
         term_losses(adapted, other, micro, terms)
         assert other.hits == 0  # answers told or cut in another way are other pairs
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_what_was_kept_gives_the_loss_that_was_computed_in_every_family(
+    family: str, config: RunConfig, tiny_data: Dataset, tmp_path: Path
+):
+    config = config.model_copy(update={"model": str(families.FAMILIES[family](tmp_path / "model"))})
+    terms = losses.terms("kl", pd=True)
+    examples = Examples(tiny_data, terms, 0, shuffle="pictures")
+    adapted = families.perturbed(config)
+    micro = Encoder(loading.load(config.model)[1]).micro_batch(
+        [examples[place] for place in range(4)], terms, pack=True
+    )
+    plain = term_losses(adapted, reference.computed(adapted), micro, terms)
+    kept = reference.Kept(adapted, limit=1.0, max_length=512, folder=tmp_path / "cache")
+    for _ in range(2):
+        found = term_losses(adapted, kept, micro, terms)
+        assert {name: value.item() for name, value in found.items()} == pytest.approx(
+            {name: value.item() for name, value in plain.items()}, rel=1e-6
+        )
 
 
 def test_two_base_models_do_not_share_what_is_kept(adapted, config: RunConfig):
