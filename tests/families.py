@@ -301,7 +301,7 @@ def internvl(folder: Path) -> Path:
 
 
 def smolvlm(folder: Path) -> Path:
-    """As HuggingFaceTB/SmolVLM2-256M-Video-Instruct: its processor cannot do without the part for videos."""
+    """As HuggingFaceTB/SmolVLM2-256M-Video-Instruct: Idefics3 with a processor that takes videos too."""
     torch.manual_seed(0)
     idefics3(folder)
     config = Idefics3Config.from_pretrained(folder).to_dict()
@@ -324,6 +324,7 @@ FAMILIES = {
     "qwen2_5_vl": qwen2_5_vl,
     "gemma3": gemma3,
     "internvl": internvl,
+    "smolvlm": smolvlm,
 }
 
 

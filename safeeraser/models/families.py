@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from transformers import Idefics3Processor
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES  # pyright: ignore[reportPrivateImportUsage]
 
 from safeeraser.models.checks import ModelError
@@ -52,8 +53,9 @@ class Family:
     grid: what the processor calls the size of a picture in patches, where positions have three dimensions. both_ways:
     whether the tokens of a picture see each other both ways, and some layers only what is near. token_types: what the
     model calls the marks of picture tokens, where it needs them. not_for_model: what the image processor counts for the
-    processor alone. picture_token: of a processor, the token that stands for a part of a picture. picture_tokens: by a
-    model's configuration, how many.
+    processor alone. reader: the class of processors that writes pictures as the family's own does, where that one
+    cannot be made without what only videos need. picture_token: of a processor, the token that stands for a part of a
+    picture. picture_tokens: by a model's configuration, how many.
     """
 
     language: str
@@ -66,6 +68,7 @@ class Family:
     both_ways: bool = False
     token_types: str | None = None
     not_for_model: tuple[str, ...] = ()
+    reader: Any = None
     picture_token: Callable[[Any], int] = _picture_token
     picture_tokens: Callable[[Any], int] = _of_a_square
 
@@ -114,6 +117,9 @@ FAMILIES = {
         vision="vision_tower",
         picture_tokens=_shuffled,
         packs=True,
+    ),
+    "smolvlm": Family(
+        language="text_model", projector="connector", vision="vision_model", reader=Idefics3Processor, packs=True
     ),
 }
 UNKNOWN = Family(language="", projector="", vision="")

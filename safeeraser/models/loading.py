@@ -69,6 +69,8 @@ def read_processor(source: str, described: PreTrainedConfig, **how: Any) -> Any:
 
     Of families without a row it is not known whether they can do without: these ask for torchvision.
     """
+    if reader := families.of_config(described).reader:
+        return reader.from_pretrained(source, backend="pil", **how)
     kind: Any = PROCESSOR_MAPPING.get(type(described), None)
     if kind and not find_spec("torchvision") and VIDEOS in (parts := kind.get_attributes()):
         if described.model_type not in families.FAMILIES:

@@ -6,14 +6,18 @@ with a random tower and only warn. And its settings of tokenizers are not all un
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES  # pyright: ignore[reportPrivateImportUsage]
+from transformers.utils.hub import cached_file
 
 from safeeraser import files
 
+VIDEOS = "video_preprocessor_config.json"  # read by no one here, but the processor of a checkpoint may need it
 LOADING = {"backend", "is_local", "local_files_only"}
 # The same class under both names.
 NEW, OLD = "TokenizersBackend", "PreTrainedTokenizerFast"
@@ -28,8 +32,23 @@ def save(model: PreTrainedModel, processor: Any, folder: Path, **how: Any) -> No
     model._weight_conversions = get_model_conversion_mapping(model, add_legacy=False)  # type: ignore[assignment]
     model.save_pretrained(folder, **how)
     processor.save_pretrained(folder)
-    settings = folder / "tokenizer_config.json"
-    files.put(settings, json.dumps(_tokenizer(json.loads(settings.read_bytes())), indent=2, ensure_ascii=False) + "\n")
+    # Not that of the class that read it here.
+    own = {"processor_class": PROCESSOR_MAPPING_NAMES[model.config.model_type]}
+    _rewrite(folder / "tokenizer_config.json", lambda settings: _tokenizer(settings) | own)
+    _rewrite(folder / "processor_config.json", lambda settings: settings | own)
+    if model.name_or_path and (videos := _file(model.name_or_path, VIDEOS)):
+        files.put(folder / VIDEOS, videos.read_text(encoding="utf-8"))
+
+
+def _rewrite(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    files.put(file, json.dumps(change(json.loads(file.read_bytes())), indent=2, ensure_ascii=False) + "\n")
+
+
+def _file(source: str, name: str) -> Path | None:
+    """A file beside the weights that a model was read from; None where there is none, or no such place any more."""
+    missing = dict.fromkeys(("missing_entries", "connection_errors", "gated_repo"), False)
+    found = cached_file(source, name, **{f"_raise_exceptions_for_{why}": not_so for why, not_so in missing.items()})
+    return Path(found) if found else None
 
 
 def _tokenizer(settings: dict[str, Any]) -> dict[str, Any]:

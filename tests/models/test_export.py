@@ -1,5 +1,6 @@
 """A run leaves as a checkpoint of its own, and a published adapter comes in as a run."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from safeeraser.config import ConfigError, RunConfig
 from safeeraser.data.records import Dataset
 from safeeraser.data.source import Source
 from safeeraser.models import adapter, loading, published
+from safeeraser.models import families as rows
 from safeeraser.models.checks import ModelError
 from safeeraser.models.encoder import Encoder
 from safeeraser.models.export import card, export
@@ -63,7 +65,7 @@ def test_the_exported_model_answers_as_the_adapter_does(family, checkpoints, sou
         torch.testing.assert_close(exported(**inputs).logits, expected, rtol=1e-5, atol=1e-5)
         assert not torch.allclose(base, expected, atol=1e-2)
     assert torch.equal(answers(exported, inputs), said)
-    again = AutoProcessor.from_pretrained(tmp_path / "out", backend="pil")
+    again = (rows.FAMILIES[family].reader or AutoProcessor).from_pretrained(tmp_path / "out", backend="pil")
     assert torch.equal(
         Encoder(again).prompt_batch([tiny_data.train[0].forget[0]])["input_ids"],
         Encoder(processor).prompt_batch([tiny_data.train[0].forget[0]])["input_ids"],
@@ -96,6 +98,18 @@ def test_it_is_written_under_published_names_whatever_names_the_base_model_has(
     export(run, tmp_path / "out")
     with safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
         assert set(file.keys()) == published
+
+
+def test_an_export_is_read_by_the_processor_of_its_family_with_its_settings_for_videos(
+    checkpoints, source, config, tmp_path
+):
+    """Also of a family whose processor is read by the class of another here."""
+    model = shutil.copytree(checkpoints["smolvlm"], tmp_path / "model")
+    (model / "video_preprocessor_config.json").write_text('{"fps": 1}')
+    export(trained_run(config.model_copy(update={"model": str(model)}), source), tmp_path / "out")
+    assert read_json(tmp_path / "out" / "processor_config.json")["processor_class"] == "SmolVLMProcessor"
+    assert read_json(tmp_path / "out" / "tokenizer_config.json")["processor_class"] == "SmolVLMProcessor"
+    assert (tmp_path / "out" / "video_preprocessor_config.json").read_text() == '{"fps": 1}'
 
 
 def test_the_demo_model_has_the_names_of_a_published_llava():

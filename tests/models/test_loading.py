@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig
+from transformers.models.smolvlm import processing_smolvlm
 
 from safeeraser.config import VICUNA, RunConfig
 from safeeraser.data.records import VQA, Dataset
@@ -64,7 +65,7 @@ def test_token_ids_and_pixels_are_the_processors_own(family, checkpoints, items)
     encoder.processor.tokenizer.padding_side = "left"
     theirs = encoder.processor(
         images=[[Image.open(item.picture).convert("RGB")] for item in items]
-        if family in ("idefics3", "gemma3")
+        if family in ("idefics3", "smolvlm", "gemma3")
         else [Image.open(item.picture).convert("RGB") for item in items],
         text=[encoder.prompt(item.question) for item in items],
         padding=True,
@@ -74,6 +75,24 @@ def test_token_ids_and_pixels_are_the_processors_own(family, checkpoints, items)
     assert set(ours) == set(theirs)
     for name, tensor in ours.items():
         assert torch.allclose(tensor, theirs[name]), name
+
+
+def test_smolvlms_pictures_are_written_as_its_own_processor_does(checkpoints, items, monkeypatch):
+    """That one cannot be made here as users make it, but without its part for videos."""
+    encoder = encoder_of(checkpoints["smolvlm"])
+    encoder.processor.tokenizer.padding_side = "left"
+    monkeypatch.setattr(processing_smolvlm, "num2words", str)
+    parts = ["image_processor", "tokenizer"]
+    own, read = processing_smolvlm.SmolVLMProcessor, encoder.processor
+    monkeypatch.setattr(own, "get_attributes", classmethod(lambda cls: parts))
+    made = own(*(getattr(read, part) for part in parts), None, image_seq_len=read.image_seq_len)
+    theirs = made(
+        images=[[Image.open(item.picture).convert("RGB")] for item in items],
+        text=[encoder.prompt(item.question) for item in items],
+        padding=True,
+        return_tensors="pt",
+    )
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in encoder.prompt_batch(items).items())
 
 
 def test_a_system_prompt_stands_where_the_chat_format_has_it(checkpoints):
@@ -124,6 +143,7 @@ def test_pictures_of_other_shapes_answer_the_same_in_one_batch_as_alone(family, 
         ("llava", "USER: <image>\nWhere is it? ASSISTANT:", "</s>"),
         ("llava_next", "[INST] <image>\nWhere is it? [/INST]", "</s>"),
         ("idefics3", "<|im_start|>User:<image>Where is it?<end_of_utterance>\nAssistant:", "<end_of_utterance>"),
+        ("smolvlm", "<|im_start|>User:<image>Where is it?<end_of_utterance>\nAssistant:", "<end_of_utterance>"),
         (
             "qwen2_5_vl",
             "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Where is it?<|im_end|>\n"
@@ -367,7 +387,8 @@ def test_a_cut_adapter_is_an_error(checkpoints, tmp_path):
 
 
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
-def test_a_processor_that_cannot_do_without_its_video_part_says_what_is_missing(tmp_path):
+def test_a_processor_whose_family_is_not_known_to_do_without_videos_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.delitem(families.FAMILIES, "smolvlm")
     with pytest.raises(ModelError, match=r"SmolVLMProcessor .* needs torchvision: pip install torchvision"):
         loading.load(str(smolvlm(tmp_path)))
 
