@@ -25,6 +25,8 @@ from transformers import (
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     LlavaNextProcessor,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
@@ -37,6 +39,7 @@ from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImagePr
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
@@ -317,6 +320,32 @@ def smolvlm(folder: Path) -> Path:
     return folder
 
 
+def llava_onevision(folder: Path) -> Path:
+    """As llava-hf/llava-onevision-qwen2-0.5b-ov-hf: tiles, a vector of its own behind each row of them."""
+    torch.manual_seed(0)
+    tokenizer = _marked(["<|im_start|>", "<image>", "<video>"], eos_token="<|im_end|>")
+    text = SMALL | {"model_type": "qwen2", "num_key_value_heads": 1, "vocab_size": len(tokenizer)}
+    text |= {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    tower = {"model_type": "siglip_vision_model", "image_size": SIDE, "patch_size": PATCH, "vision_use_head": False}
+    grid = [[SIDE, SIDE], [SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
+    config = LlavaOnevisionConfig(
+        text_config=text,
+        vision_config=SMALL | tower,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=grid,
+    )
+    _save(LlavaOnevisionForConditionalGeneration(config), folder)
+    rename_weights(folder, old="vision_tower.", new="vision_tower.vision_model.")
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(INTERNVL.replace("<IMG_CONTEXT>", "<image>"))
+    pictures = LlavaOnevisionImageProcessorPil(size={"height": SIDE, "width": SIDE}, image_grid_pinpoints=grid)
+    pictures.save_pretrained(folder)
+    settings = {"num_image_tokens": (SIDE // PATCH) ** 2, "vision_feature_select_strategy": "full"}
+    write_json(folder / "processor_config.json", {"processor_class": "LlavaOnevisionProcessor"} | settings)
+    return folder
+
+
 FAMILIES = {
     "llava": llava,
     "llava_next": llava_next,
@@ -325,6 +354,7 @@ FAMILIES = {
     "gemma3": gemma3,
     "internvl": internvl,
     "smolvlm": smolvlm,
+    "llava_onevision": llava_onevision,
 }
 
 

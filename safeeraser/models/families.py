@@ -121,6 +121,13 @@ FAMILIES = {
     "smolvlm": Family(
         language="text_model", projector="connector", vision="vision_model", reader=Idefics3Processor, packs=True
     ),
+    "llava_onevision": Family(
+        language="language_model",
+        projector="multi_modal_projector",
+        vision="vision_tower",
+        packs=True,
+        caches=True,
+    ),
 }
 UNKNOWN = Family(language="", projector="", vision="")
 

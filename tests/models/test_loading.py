@@ -156,6 +156,11 @@ def test_pictures_of_other_shapes_answer_the_same_in_one_batch_as_alone(family, 
             "<|im_end|>",
         ),
         (
+            "llava_onevision",
+            "<|im_start|>user\n<image>\nWhere is it?<|im_end|>\n<|im_start|>assistant\n",
+            "<|im_end|>",
+        ),
+        (
             "gemma3",
             "<s><start_of_turn>user\n<start_of_image>Where is it?<end_of_turn>\n<start_of_turn>model\n",
             "<end_of_turn>",
