@@ -31,6 +31,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
 )
@@ -346,11 +348,32 @@ def llava_onevision(folder: Path) -> Path:
     return folder
 
 
+def qwen3_vl(folder: Path) -> Path:
+    """As Qwen/Qwen3-VL-2B-Instruct: what several layers of the tower see reaches the language model."""
+    torch.manual_seed(0)
+    qwen2_5_vl(folder)
+    described = Qwen2_5_VLConfig.from_pretrained(folder)
+    for file in folder.glob("model*"):
+        file.unlink()
+    text = SMALL | {"num_key_value_heads": 1, "head_dim": 32, "vocab_size": described.text_config.vocab_size}
+    text |= {"pad_token_id": described.text_config.pad_token_id, "eos_token_id": described.text_config.eos_token_id}
+    text |= {"rope_parameters": described.text_config.rope_parameters | {"mrope_interleaved": True}}
+    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64}
+    vision |= {"patch_size": PATCH, "num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1]}
+    marks = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    marked = {mark: getattr(described, mark) for mark in marks}
+    _save(Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **marked)), folder)
+    settings = read_json(folder / "preprocessor_config.json")
+    write_json(folder / "preprocessor_config.json", settings | {"_processor_class": "Qwen3VLProcessor"})
+    return folder
+
+
 FAMILIES = {
     "llava": llava,
     "llava_next": llava_next,
     "idefics3": idefics3,
     "qwen2_5_vl": qwen2_5_vl,
+    "qwen3_vl": qwen3_vl,
     "gemma3": gemma3,
     "internvl": internvl,
     "smolvlm": smolvlm,

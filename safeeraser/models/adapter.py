@@ -73,7 +73,7 @@ def attach(network: PreTrainedModel, config: RunConfig, *, training: bool = Fals
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules=family.lora_targets,
-        modules_to_save=[family.projector] if config.train_projector else None,
+        modules_to_save=families.trained_whole(network) if config.train_projector else None,
         task_type="CAUSAL_LM",
     )
     attention.use(network)

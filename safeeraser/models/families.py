@@ -47,6 +47,8 @@ def _shuffled(config: Any) -> int:
 class Family:
     """The names of the modules that hold a model's parts, the projector's below `model` in full; and its ways.
 
+    further: a list of projectors beside the first, each of which takes what another layer of the tower makes.
+
     lmms_eval: the name of the family among lmms-eval's models, None where it has none that takes such a checkpoint.
     packs: whether tests show that pairs which share a picture's tokens get what rows of their own get; where not, they
     get rows of their own. caches: whether the projector reads hidden states of the tower, which `features.py` keeps.
@@ -61,6 +63,7 @@ class Family:
     language: str
     projector: str
     vision: str
+    further: str | None = None
     lmms_eval: str | None = None
     packs: bool = False
     caches: bool = False
@@ -94,6 +97,16 @@ FAMILIES = {
     "qwen2_5_vl": Family(
         language="language_model",
         projector="visual.merger",
+        vision="visual",
+        grid="image_grid_thw",
+        token_types="mm_token_type_ids",
+        picture_tokens=_of_any_size,
+        packs=True,
+    ),
+    "qwen3_vl": Family(
+        language="language_model",
+        projector="visual.merger",
+        further="visual.deepstack_merger_list",
         vision="visual",
         grid="image_grid_thw",
         token_types="mm_token_type_ids",
@@ -159,6 +172,13 @@ def of_processor(processor: Any) -> Family:
 def projector(network: Any) -> Any:
     """The module of a model that takes what the vision tower makes of a picture."""
     return network.model.get_submodule(of(network.name_or_path, network.config.model_type).projector)
+
+
+def trained_whole(network: Any) -> list[str]:
+    """The names, below `model`, of the modules that make tokens of what the vision tower sees."""
+    family = of_config(network.config)
+    further = network.model.get_submodule(family.further).named_children() if family.further else ()
+    return [family.projector, *(f"{family.further}.{name}" for name, _ in further)]
 
 
 def alone(kind: str) -> str | None:

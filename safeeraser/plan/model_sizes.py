@@ -119,7 +119,8 @@ def _parts(network: torch.nn.Module, family: Family) -> dict[str, int]:
     parts: dict[str, int] = {}
     for name, parameter in network.named_parameters():
         below = name.removeprefix("model.")
-        part = family.projector if below.startswith(f"{family.projector}.") else below.split(".")[0]
+        whole = (name for name in (family.projector, family.further) if name and below.startswith(f"{name}."))
+        part = next(whole, below.split(".")[0])
         parts[part] = parts.get(part, 0) + parameter.numel()
     return parts
 

@@ -1,5 +1,6 @@
 """Loading checkpoints of every family as they are published, what is said when one cannot be loaded, and adapters."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -146,6 +147,12 @@ def test_pictures_of_other_shapes_answer_the_same_in_one_batch_as_alone(family, 
         ("smolvlm", "<|im_start|>User:<image>Where is it?<end_of_utterance>\nAssistant:", "<end_of_utterance>"),
         (
             "qwen2_5_vl",
+            "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Where is it?<|im_end|>\n"
+            "<|im_start|>assistant\n",
+            "<|im_end|>",
+        ),
+        (
+            "qwen3_vl",
             "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Where is it?<|im_end|>\n"
             "<|im_start|>assistant\n",
             "<|im_end|>",
@@ -312,13 +319,16 @@ def test_lora_is_on_exactly_the_linear_layers_of_the_language_model(family, chec
     parts = families.FAMILIES[family]
     language = network.get_submodule(f"model.{parts.language}")
     expected = {f"model.{parts.language}.{name}" for name, part in language.named_modules() if type(part) is nn.Linear}
+    before = list(network.named_parameters())
     adapted = adapter.attach(network, config_for(checkpoints[family]))
     got = {name.removeprefix("base_model.model.") for name, part in adapted.named_modules() if hasattr(part, "lora_A")}
     assert len(expected) == 14
     assert got == expected
     whole = {name for name, _ in trained(adapted) if "lora_" not in name}
     assert whole
-    assert all(f".{parts.projector}.modules_to_save." in name for name in whole)
+    below = [f"model.{name}" for name in (parts.projector, parts.further) if name]
+    projector = {name for name, _ in before if any(name.startswith(f"{part}.") for part in below)}
+    assert {re.sub(r"base_model\.model\.|modules_to_save\.default\.", "", name) for name in whole} == projector
 
 
 def trained(model: PeftModel) -> list[tuple[str, nn.Parameter]]:

@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
+import families
 import pytest
 import torch
 from transformers import (
@@ -18,6 +19,7 @@ from transformers import (
 
 from safeeraser.config import RunConfig
 from safeeraser.models import adapter, loading
+from safeeraser.models import families as rows
 from safeeraser.models.checks import ModelError
 from safeeraser.plan import hardware, model_sizes, sizes
 from safeeraser.plan.hardware import GIB, HardwareError
@@ -77,6 +79,24 @@ def test_the_counts_hold_for_other_families(tmp_path: Path):
         adapted = adapter.attach(network.requires_grad_(False), settings)
         assert told.trainable == sum(parameter.numel() for parameter in adapter.trainable(adapted))
         assert (told.query, told.key_value, told.vocabulary) == (32, 16, 90)
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_the_counts_hold_for_a_checkpoint_of_every_family(family: str, config: RunConfig, tmp_path: Path):
+    config = config.model_copy(update={"model": str(families.FAMILIES[family](tmp_path))})
+    told = model_sizes.read(config)
+    network, _ = loading.load(config.model)
+    row = rows.FAMILIES[family]
+    inside = row.projector.startswith(f"{row.vision}.")
+    tower = {name: part.numel() for name, part in network.model.get_submodule(row.vision).named_parameters()}
+    projector = {
+        part for each in rows.trained_whole(network) for part in network.model.get_submodule(each).parameters()
+    }
+    counted = sum(part.numel() for part in projector)
+    assert told.trained["projector"] == counted
+    assert told.vision == sum(tower.values()) - inside * counted
+    assert told.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert told.trainable == sum(part.numel() for part in adapter.trainable(adapter.attach(network, config)))
 
 
 def test_llava_7b_has_the_parameters_worked_out_by_hand():
