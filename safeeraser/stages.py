@@ -46,12 +46,19 @@ def open_run(
 
 
 def check_run(config: RunConfig, source: Source, *, name: str | None = None, force: bool = False) -> None:
-    """Raise what `open_run` would raise, and write nothing: before hours of work that comes first."""
+    """Raise what `open_run` would raise, and for a model that cannot be trained; write nothing.
+
+    Before hours of work that comes first.
+    """
     check_data(config, source)
     trackers.check(config)
     run = Run.of(config, name=name)
     if not force:
         run.check(config, data_hash=source.hash)
+    if config.trains and (force or not run.done):
+        from safeeraser.models import loading
+
+        loading.check_trains(config.model)
 
 
 def run_all(run: Run, source: Source, progress: Reporter | None = None) -> ScoreRow:

@@ -43,12 +43,7 @@ def load(
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
     with checks.explained(model, source):
-        described = AutoConfig.from_pretrained(source)
-        if described.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-            raise ModelError(
-                f"--model {model}: a model of type {described.model_type!r} does not answer questions about pictures; "
-                "choose a vision-language model such as llava-hf/llava-1.5-7b-hf"
-            )
+        described = _described(model, source)
         if Path(source).is_dir():
             checks.check_files(model, Path(source))
         how = {} if quantization == "none" else _four_bit(model, described.model_type, precision, device)
@@ -64,6 +59,23 @@ def load(
     return network.eval(), processor
 
 
+def check_trains(model: str) -> None:
+    """Raise ModelError unless a model, of which only config.json is read, is of a family that can be trained."""
+    source = checkpoint(model)
+    with checks.explained(model, source):
+        families.of(model, _described(model, source).model_type)
+
+
+def _described(model: str, source: str) -> PreTrainedConfig:
+    described = AutoConfig.from_pretrained(source)
+    if described.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise ModelError(
+            f"--model {model}: a model of type {described.model_type!r} does not answer questions about pictures; "
+            "choose a vision-language model such as llava-hf/llava-1.5-7b-hf"
+        )
+    return described
+
+
 def read_processor(source: str, described: PreTrainedConfig, **how: Any) -> Any:
     """The processor of a checkpoint; one that takes videos too is read without that part, which needs torchvision.
 
@@ -72,9 +84,11 @@ def read_processor(source: str, described: PreTrainedConfig, **how: Any) -> Any:
     if reader := families.of_config(described).reader:
         return reader.from_pretrained(source, backend="pil", **how)
     kind: Any = PROCESSOR_MAPPING.get(type(described), None)
-    if kind and not find_spec("torchvision") and VIDEOS in (parts := kind.get_attributes()):
-        if described.model_type not in families.FAMILIES:
-            raise ImportError(f"{kind.__name__} takes videos too and needs torchvision: pip install torchvision")
+    parts = kind.get_attributes() if kind else []
+    known = described.model_type in families.FAMILIES
+    if VIDEOS in parts and not known and not find_spec("torchvision"):
+        raise ImportError(f"{kind.__name__} takes videos too and needs torchvision: pip install torchvision")
+    if VIDEOS in parts and known:
         left = [part for part in parts if part != VIDEOS]
         # Asked for in reading, in making and in saving a processor.
         kind.get_attributes = classmethod(lambda cls: left)

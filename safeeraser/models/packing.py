@@ -83,14 +83,16 @@ def mask(segments: Tensor, picture: Tensor | None = None) -> Tensor:
     """Who sees whom: [rows, length] of segments -> [rows, 1, length, length], bool, as SDPA takes it.
 
     A token sees the prefix and its own segment up to itself; the tokens of a picture, where [rows, length] names them,
-    see each other both ways. Padding sees itself, as a softmax of nothing is NaN.
+    see each other both ways where no other token is between them. Padding sees itself: a softmax of nothing is NaN.
     """
     length = segments.shape[1]
     seen, seeing = segments[:, None, :], segments[:, :, None]
     earlier = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     found = earlier & ((seen == PREFIX) | (seen == seeing))
     if picture is not None:
-        found = found | (picture[:, None, :] & picture[:, :, None])
+        starts = picture & ~torch.nn.functional.pad(picture, (1, 0))[:, :-1]
+        number = starts.cumsum(1).where(picture, -1)  # of the run of tokens that each is in
+        found = found | ((number[:, None, :] == number[:, :, None]) & picture[:, None, :])
     return found[:, None]
 
 

@@ -20,6 +20,7 @@ from torch import nn
 from transformers import AutoConfig
 from transformers.models.smolvlm import processing_smolvlm
 
+from safeeraser import cli
 from safeeraser.config import VICUNA, RunConfig
 from safeeraser.data.records import VQA, Dataset
 from safeeraser.models import adapter, families, loading
@@ -311,6 +312,23 @@ def test_what_the_hub_refuses_is_said_with_what_to_do(what, monkeypatch):
 def test_offline_a_model_that_is_not_here_is_said_so(name, message):
     with pytest.raises(ModelError, match=f"--model {name}: .*{message}"):
         loading.load(name)
+
+
+def test_a_processor_without_its_video_part_is_the_same_where_torchvision_is_installed(checkpoints, monkeypatch):
+    monkeypatch.setattr(loading, "find_spec", lambda name: name)
+    processor = encoder_of(checkpoints["qwen2_5_vl"]).processor
+    assert processor.get_attributes() == ["image_processor", "tokenizer"]
+
+
+def test_a_run_whose_model_has_no_row_stops_before_the_base_model_answers(
+    checkpoints, tiny_data_folder, tmp_path, runs_folder, capsys, monkeypatch
+):
+    model = shutil.copytree(checkpoints["internvl"], tmp_path / "model")
+    monkeypatch.delitem(families.FAMILIES, "internvl")
+    assert cli.main(["run", "--model", str(model), "--data", str(tiny_data_folder), "--device", "cpu"]) == 1
+    said = capsys.readouterr().err
+    assert f"--model {model}: where the parts of a model of type 'internvl' lie is not known; known: llava, " in said
+    assert not runs_folder.exists()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -75,6 +75,17 @@ def test_a_pictures_tokens_see_each_other_both_ways_where_they_are_named():
     assert seen[0, 0].int().tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
 
 
+def test_the_tokens_of_one_tile_do_not_see_the_next_one():
+    seen = packing.mask(torch.zeros(1, 5, dtype=torch.int), torch.tensor([[True, True, False, True, True]]))
+    assert seen[0, 0].int().tolist() == [
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1],
+    ]
+
+
 def test_what_is_near_goes_by_the_place_in_the_own_sequence():
     # A prefix of 3 tokens and two segments: the second one's places go on from the prefix, too.
     places = torch.tensor([[0, 1, 2, 3, 4, 3, 4]])
