@@ -1,14 +1,18 @@
 """Packing: the pairs of a picture behind one prefix get the losses and gradients of rows of their own."""
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import families
 import pytest
 import torch
+from documents import ROOT, text_of
 from rich.console import Console
 from rich.text import Text
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from safeeraser import losses, stages
 from safeeraser.config import RunConfig
@@ -130,7 +134,19 @@ def test_packed_and_separate_rows_have_equal_losses_and_gradients(
     compare(config, tiny_data, method=method, pd=pd)
 
 
-@pytest.mark.parametrize("family", [kind for kind in families.FAMILIES if kind != "llava"])
+def documented() -> dict[str, tuple[str, str]]:
+    """Class and largest difference of each family in the table of `docs/families.md`, by type."""
+    rows = re.findall(
+        r"^\| `(\w+)`[^|]*\| `(\w+)` \|[^|]*\|[^|]*\| ([^|]*) \|", text_of(ROOT / "docs/families.md"), re.M
+    )
+    return {kind: (name, difference) for kind, name, difference in rows}
+
+
+def test_the_table_of_the_docs_has_every_family():
+    assert documented().keys() == models.FAMILIES.keys()
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
 @pytest.mark.parametrize("long", [False, True])
 def test_they_are_equal_in_every_family(
     config: RunConfig,
@@ -142,8 +158,22 @@ def test_they_are_equal_in_every_family(
 ):
     monkeypatch.setattr(encoder, "LONG", 1 if long else 10**6)
     config = config.model_copy(update={"model": str(families.FAMILIES[family](tmp_path))})
-    separate, packed = compare(config, tiny_data, method="kl", pd=True)
-    assert separate > packed
+    found = compare(config, tiny_data, method="kl", pd=True)
+    assert found.separate > found.packed
+    kind, stated = documented()[family]
+    assert kind == MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family]
+    assert found.difference < 3 * float(stated)  # another machine rounds otherwise
+
+
+@pytest.mark.parametrize("family", [kind for kind, row in models.FAMILIES.items() if row.grid or row.both_ways])
+def test_packed_as_llavas_rows_are_they_would_differ(
+    config: RunConfig, tiny_data: Dataset, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    as_llava = replace(models.FAMILIES[family], grid=None, both_ways=False)
+    monkeypatch.setitem(models.FAMILIES, family, as_llava)
+    config = config.model_copy(update={"model": str(families.FAMILIES[family](tmp_path))})
+    with pytest.raises(AssertionError):
+        compare(config, tiny_data, method="kl", pd=True)
 
 
 @pytest.mark.parametrize(("method", "pd"), [("kl", True), ("po", True)])
@@ -151,7 +181,7 @@ def test_they_are_equal_with_576_picture_tokens(
     config: RunConfig, full_picture_model: Path, tiny_data: Dataset, method: str, pd: bool
 ):
     config = config.model_copy(update={"model": str(full_picture_model)})
-    separate, packed = compare(config, tiny_data, method=method, pd=pd)  # long rows: attention without a mask
+    separate, packed, _ = compare(config, tiny_data, method=method, pd=pd)  # long rows: attention without a mask
     assert separate > 3 * packed  # 12 prefixes of 576 tokens against 2
 
 
@@ -214,8 +244,16 @@ def test_shuffled_pictures_keep_their_pairs_together_and_every_pass_has_a_new_or
     assert passes[0] != passes[1]
 
 
-def compare(config: RunConfig, data: Dataset, *, method: str, pd: bool, max_length: int = 512) -> tuple[int, int]:
-    """Assert that losses and gradients of the pairs of two pictures agree; returns tokens, separate and packed."""
+class Compared(NamedTuple):
+    """Tokens of rows of their own and of packed rows, and the largest difference of a logit."""
+
+    separate: int
+    packed: int
+    difference: float
+
+
+def compare(config: RunConfig, data: Dataset, *, method: str, pd: bool, max_length: int = 512) -> Compared:
+    """Assert that losses, logits and gradients of the pairs of two pictures agree."""
     terms = losses.terms(method, pd=pd)
     examples = Examples(data, terms, 0, shuffle="pictures")
     found = []
@@ -236,8 +274,9 @@ def compare(config: RunConfig, data: Dataset, *, method: str, pd: bool, max_leng
             logits = forward.answers(forward.predictions(adapted), micro.batches).predictions["logits"]
         found.append(({name: value.item() for name, value in parts.items()}, gradients, logits, micro))
     (losses_separate, separate, apart, rows), (losses_packed, packed, together, packs) = found
-    assert (together - apart).abs().max() < 1e-5 * apart.abs().max()
+    difference = (together - apart).abs().max()
+    assert difference < 1e-5 * apart.abs().max()
     assert losses_packed == pytest.approx(losses_separate, rel=1e-5)
     assert (packed - separate).norm() < 1e-5 * separate.norm()
     assert sum(len(batch.labels) for batch in packs.batches) == (4 if pd else 2)
-    return rows.tokens, packs.tokens
+    return Compared(rows.tokens, packs.tokens, difference.item())
