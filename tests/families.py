@@ -81,9 +81,12 @@ CHATML = (
     "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 INTERNVL = CHATML.replace("<|vision_start|><|image_pad|><|vision_end|>", "<IMG_CONTEXT>\n")
+# As Gemma's, this one tells a system prompt with the first question, and refuses turns out of order.
 GEMMA = (
-    "{{ bos_token }}{% for message in messages %}"
+    "{{ bos_token }}{% set told = messages[0]['role'] == 'system' %}{% for message in messages[told | int:] %}"
+    "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('not in turn') }}{% endif %}"
     "{{ '<start_of_turn>' + message['role'].replace('assistant', 'model') }}\n"
+    "{% if told and loop.first %}{{ messages[0]['content'][0]['text'] }}\n\n{% endif %}"
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<start_of_image>' }}"
     "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<end_of_turn>\n{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"

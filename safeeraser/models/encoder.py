@@ -393,7 +393,10 @@ def _check_system_prompt(processor: Any, text: str) -> None:
         whole = apply([told, asked])
     except (TemplateError, TypeError) as error:  # how templates refuse a role, and how they stumble over one
         raise ModelError(f"--system-prompt: the model's chat format takes none ({error}); {_LEAVE_OUT}") from error
-    answered = apply([{**told, "role": "assistant"}, asked])  # what a format without one makes of it
+    try:
+        answered = apply([{**told, "role": "assistant"}, asked])  # what a format without one makes of it
+    except TemplateError:  # as Gemma's: it tells one role from the other
+        answered = None
     before, *after = whole.split(mark)
     if len(after) != 1 or "?" in before or whole == answered:
         raise ModelError(f"--system-prompt: the model's chat format has no place for one; {_LEAVE_OUT}")

@@ -98,12 +98,16 @@ def test_smolvlms_pictures_are_written_as_its_own_processor_does(checkpoints, it
 
 
 def test_a_system_prompt_stands_where_the_chat_format_has_it(checkpoints):
-    llava, idefics3 = (
-        Encoder(loading.load(str(checkpoints[name]))[1], system_prompt=VICUNA) for name in ("llava", "idefics3")
+    llava, idefics3, gemma3 = (
+        Encoder(loading.load(str(checkpoints[name]))[1], system_prompt=VICUNA)
+        for name in ("llava", "idefics3", "gemma3")
     )
     # As LLaVA's conversation `vicuna_v1` has it, but for the picture's mark, which transformers fills in.
     assert llava.prompt("Where?") == f"{VICUNA} USER: <image>\nWhere? ASSISTANT:"
     assert idefics3.prompt("Where?").startswith(f"<|im_start|>System: {VICUNA}<end_of_utterance>\nUser:<image>Where?")
+    assert gemma3.prompt("Where?").startswith(
+        f"<s><start_of_turn>user\n{VICUNA}\n\n<start_of_image>Where?<end_of_turn>"
+    )
 
 
 NEXT = (
