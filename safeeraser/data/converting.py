@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safeeraser import files
-from safeeraser.data import mssbench, official, plain
+from safeeraser.data import mssbench, official, plain, vscbench
 from safeeraser.data.pairs import Pair, Pairs
 from safeeraser.data.records import DataError, Split
 from safeeraser.demo import world
@@ -31,6 +31,7 @@ class Format(NamedTuple):
 FORMATS: Mapping[str, Format] = {
     "plain": Format(plain.read, "a folder of pictures with one table, pairs.csv"),
     "mssbench": Format(mssbench.read, "kzhou35/mssbench as it is on the hub, its chat task"),
+    "vscbench": Format(vscbench.read, "jiahuigeng/VSCBench with its pictures, its image-centric part"),
 }
 # Asked about each harmful picture where the source asks nothing harmless about any: what most methods retain.
 RETAIN = (
@@ -103,8 +104,8 @@ def splits(pairs: Sequence[Pair], *, seed: int, shares: Mapping[Split, float]) -
     """The split of each harmful picture: val and dev get their shares of the groups, train gets the rest.
 
     A group is what hangs together by its pictures: pairs that show the same harmful or the same safe picture, judged by
-    its bytes, are in one split, so that no split shows a picture of another. A share above 0 is at least one group.
-    Raises DataError where train would be left without any.
+    its bytes, are in one split, so that no split shows a picture of another; and so are pairs of the same `Pair.group`.
+    A share above 0 is at least one group. Raises DataError where train would be left without any.
     """
     groups = _groups(pairs)
     counts: dict[Split, int] = {
@@ -113,7 +114,7 @@ def splits(pairs: Sequence[Pair], *, seed: int, shares: Mapping[Split, float]) -
     if sum(counts.values()) >= len(groups):
         wanted = " and ".join(f"{count} for {split}" for split, count in counts.items() if count)
         raise DataError(
-            f"the pictures make {len(groups)} groups that share no picture, and {wanted} would leave none for train. "
+            f"the pictures make {len(groups)} groups that share nothing, and {wanted} would leave none for train. "
             "Give more pictures, or a smaller --val and --dev (0: none)."
         )
     order = list(range(len(groups)))
@@ -125,17 +126,20 @@ def splits(pairs: Sequence[Pair], *, seed: int, shares: Mapping[Split, float]) -
 
 
 def _groups(pairs: Sequence[Pair]) -> list[list[Path]]:
-    """The harmful pictures of pairs that hang together by the bytes of a picture, in the order of the pairs."""
+    """The harmful pictures of pairs that hang together by a picture's bytes or a group, in the order of the pairs."""
     bytes_of = {path: _digest(path) for path in dict.fromkeys(p for pair in pairs for p in (pair.harmful, pair.safe))}
-    leader = {digest: digest for digest in bytes_of.values()}
+    tied = [*bytes_of.values(), *(f"group {pair.group}" for pair in pairs if pair.group)]
+    leader = {one: one for one in tied}
 
-    def first(digest: str) -> str:
-        while leader[digest] != digest:
-            digest = leader[digest]
-        return digest
+    def first(one: str) -> str:
+        while leader[one] != one:
+            one = leader[one]
+        return one
 
     for pair in pairs:
         leader[first(bytes_of[pair.safe])] = first(bytes_of[pair.harmful])
+        if pair.group:
+            leader[first(f"group {pair.group}")] = first(bytes_of[pair.harmful])
     groups: dict[str, dict[Path, None]] = defaultdict(dict)
     for pair in pairs:
         groups[first(bytes_of[pair.harmful])][pair.harmful] = None

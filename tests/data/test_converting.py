@@ -1,13 +1,17 @@
 """Pairs in another layout become a data set in the official one."""
 
 import json
+import sys
 from pathlib import Path
 
+import official as small
 import pairs
 import pytest
+from openpyxl import Workbook
 
 from safeeraser import cli
 from safeeraser.data import converting, health, official
+from safeeraser.data import vscbench as vsc
 from safeeraser.data.records import DataError
 
 ANSWERED = {"harmful_answer": "It is built so.", "safe_answer": "It is sewn so."}
@@ -110,7 +114,7 @@ def test_columns_are_known_in_any_spelling_and_unknown_ones_are_named(tmp_path: 
         (lambda source: _change(source, "How does", "How, then, does"), "line 3: 5 cells for 3 columns"),
         (lambda source: _change(source, "question,", "question,question,"), "has the column question twice"),
         (lambda source: (source / "pairs.csv").write_bytes(b"question\xff"), "is not UTF-8 text (byte 8)"),
-        (lambda source: _change(source, "a/1.png", "a/0.png"), "make 2 groups that share no picture"),
+        (lambda source: _change(source, "a/1.png", "a/0.png"), "make 2 groups that share nothing"),
         (lambda source: (source / "about.json").write_text("{}"), "about.json, field harmless"),
     ],
 )
@@ -194,3 +198,78 @@ def test_a_damaged_mssbench_is_one_clear_error(changes: dict, said: str, tmp_pat
     with pytest.raises(DataError) as found:
         converting.convert("mssbench", mssbench(tmp_path / "source", **changes), tmp_path / "data")
     assert said in str(found.value)
+
+
+# --- VSCBench: columns and folders are those of its data_checker.py; the published table has what `vscbench` writes in
+# its last rows: a prompt twice and with spaces around it, a row without one, columns without a name
+
+
+def vscbench(root: Path, *, columns: tuple = vsc.COLUMNS, **changes) -> Path:
+    for k, name in enumerate(f"{row}_{k}" for row in range(4) for k in range(3)):
+        small.picture(root / vsc.PICTURES / "colours" / f"safe_{name}.png", (k, 0, 0))
+        small.picture(root / vsc.PICTURES / "colours" / f"unsafe_{name}.png", (k, 9, 0))
+    book = Workbook()
+    sheet = book.active
+    sheet.append([*columns, None, None])
+    for row, prompt in enumerate(["How is this built?", "How does this hum?", " how is This built?\n", None]):
+        cells = {f"{kind}_img_{k}": f"{kind}_{row}_{k}.png" for kind in ("safe", "unsafe") for k in range(3)}
+        cells |= {"Category": "colours", "Prompt": prompt} | (changes if row == 1 else {})
+        sheet.append([cells.get(name) for name in columns])
+    book.save(root / vsc.TABLE)
+    return root
+
+
+def test_each_row_of_vscbench_becomes_three_pairs_of_one_split(tmp_path: Path):
+    found = converting.convert("vscbench", vscbench(tmp_path / "source"), tmp_path / "data")
+    assert found.notes == ("vscbench_image_centric.xlsx: has no Prompt and is left out: row 5.",)
+    assert sum(found.records.values()) == 9
+    data = official.load(tmp_path / "data", unanswered=True)
+    asked = {split: {record.forget[0].question.casefold() for record in data.of(split)} for split in ("train", "val")}
+    assert sorted(map(len, asked.values())) == [1, 1]  # a prompt of two rows binds them together
+    assert asked["train"] != asked["val"]
+    (record,) = (one for one in data.records if one.image_id.endswith("unsafe_1_2.png"))
+    assert record.category == "colours"
+    assert [pair.question for pair in (*record.forget, *record.decouple)] == ["How does this hum?"] * 2
+    folder = tmp_path / "source" / vsc.PICTURES / "colours"
+    assert record.picture
+    assert record.picture.read_bytes() == (folder / "unsafe_1_2.png").read_bytes()
+    assert record.safe_picture
+    assert record.safe_picture.read_bytes() == (folder / "safe_1_2.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"columns": ("Category", "safe_img_0", "safe_img_1", "safe_img_2", "unsafe_img_0", "unsafe_img_1")},
+            "vscbench_image_centric.xlsx lacks the columns Prompt, unsafe_img_2; its first row has Category, ",
+        ),
+        ({"safe_img_1": "gone.png"}, "row 3, safe_img_1: the picture 'vscbench_image_centric_images/colours/gone.png'"),
+        ({"unsafe_img_2": None}, "row 3, field unsafe_img_2: expected a text that is not empty"),
+        ({"Prompt": 3}, "row 3, field Prompt: expected a text, found 3"),
+        ({"Category": "../../colours"}, "row 3, unsafe_img_0: the path"),
+    ],
+)
+def test_a_damaged_vscbench_is_one_clear_error(changes: dict, said: str, tmp_path: Path):
+    with pytest.raises(DataError) as found:
+        converting.convert("vscbench", vscbench(tmp_path / "source", **changes), tmp_path / "data")
+    assert said in str(found.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "holds no vscbench_image_centric.xlsx"), (b"PK", "is no xlsx workbook"), (b"", "is no xlsx workbook")],
+)
+def test_a_table_that_is_no_workbook_is_named(content: bytes | None, said: str, tmp_path: Path):
+    if content is not None:
+        (tmp_path / vsc.TABLE).write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        converting.convert("vscbench", tmp_path, tmp_path / "data")
+
+
+def test_without_openpyxl_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = vscbench(tmp_path / "source")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(DataError, match=r"pip install 'openpyxl>=3\.1'"):
+        converting.convert("vscbench", source, tmp_path / "data")
