@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safeeraser import files
-from safeeraser.data import mssbench, official, plain, vscbench
-from safeeraser.data.pairs import Pair, Pairs
+from safeeraser.data import mossbench, mssbench, official, plain, vscbench
+from safeeraser.data.pairs import Harmless, Pair, Pairs
 from safeeraser.data.records import DataError, Split
 from safeeraser.demo import world
 
@@ -32,6 +32,7 @@ FORMATS: Mapping[str, Format] = {
     "plain": Format(plain.read, "a folder of pictures with one table, pairs.csv"),
     "mssbench": Format(mssbench.read, "kzhou35/mssbench as it is on the hub, its chat task"),
     "vscbench": Format(vscbench.read, "jiahuigeng/VSCBench with its pictures, its image-centric part"),
+    "mossbench": Format(mossbench.read, "the folder data of xirui-li/MOSSBench, which only tests for over-refusal"),
 }
 # Asked about each harmful picture where the source asks nothing harmless about any: what most methods retain.
 RETAIN = (
@@ -47,14 +48,16 @@ FILES: dict[Split, str] = {**official.SPLIT_FILES, "dev": official.DEV_FILE}
 
 @dataclass(frozen=True)
 class Converted:
-    """What was written: records by split, questions, how many of them have no answer yet, what was survived.
+    """What was written: records by split, their questions, how many of them have no answer yet, what was survived.
 
-    stock_retain: whether the harmless questions are those of RETAIN.
+    harmless: questions about safe pictures that nothing is trained on. stock_retain: whether the harmless questions of
+    the records are those of RETAIN.
     """
 
     records: dict[Split, int]
     questions: int
     unanswered: int
+    harmless: int
     stock_retain: bool
     notes: tuple[str, ...]
 
@@ -62,14 +65,14 @@ class Converted:
 def convert(layout: str, source: Path, out: Path, *, seed: int = 0, val: float = 0.2, dev: float = 0.0) -> Converted:
     """Read `source` in a layout of FORMATS, write it to the folder `out` in the official one.
 
-    val, dev: shares of the groups of pictures that are held out, drawn by the seed (`splits`). Raises DataError; then
-    nothing is written.
+    val, dev: shares of the groups of pictures that are held out, drawn by the seed (`splits`). Harmless questions
+    without a harmful partner are all val. Raises DataError; then nothing is written.
     """
     check_free(out)
     found = FORMATS[layout].read(source)
     says = official.about(found.root)
-    drawn = splits(found.pairs, seed=seed, shares={"val": val, "dev": dev})
-    stock = not any(pair.retain for pair in found.pairs)
+    drawn = splits(found.pairs, seed=seed, shares={"val": val, "dev": dev}) if found.pairs else {}
+    stock = bool(found.pairs) and not any(pair.retain for pair in found.pairs)
     records: dict[Split, list[dict[str, Any]]] = {split: [] for split in ("train", "val", "dev")}
     names = defaultdict(official.Names)
     for pairs in _together(found.pairs):
@@ -81,17 +84,29 @@ def convert(layout: str, source: Path, out: Path, *, seed: int = 0, val: float =
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(picture, folder / path)
         for split, some in records.items():
-            if some:
-                files.put(folder / FILES[split], json.dumps(some, indent=1, ensure_ascii=False))
-        refusals = {"idk": list(found.refusals or world.REFUSALS)}
-        files.put(folder / official.REFUSALS_FILE, json.dumps(refusals, indent=1, ensure_ascii=False))
+            if some or (split == "val" and not found.pairs):  # a data set has at least one of its files
+                _put(folder / FILES[split], some)
+        if found.harmless:
+            _put(folder / official.EXTRA_FILES["val"], [_extra(one, found.root) for one in found.harmless])
+        _put(folder / official.REFUSALS_FILE, {"idk": list(found.refusals or world.REFUSALS)})
         if says != official.About():
             shutil.copyfile(found.root / official.ABOUT_FILE, folder / official.ABOUT_FILE)
 
     files.write_folder(out, fill)
     answers = [answer for some in records.values() for record in some for answer in _answers(record)]
     counts: dict[Split, int] = {split: len(some) for split, some in records.items() if some}
-    return Converted(counts, len(answers), answers.count(""), stock, found.notes)
+    return Converted(
+        records=counts,
+        questions=len(answers),
+        unanswered=answers.count(""),
+        harmless=len(found.harmless),
+        stock_retain=stock,
+        notes=found.notes,
+    )
+
+
+def _put(file: Path, content: Any) -> None:
+    files.put(file, json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def check_free(out: Path) -> None:
@@ -183,6 +198,12 @@ def _record(pairs: Sequence[Pair], root: Path, names: official.Names, *, stock: 
     }
 
 
+def _extra(one: Harmless, root: Path) -> dict[str, Any]:
+    """An entry of `extra_val.json`, which nothing is trained on."""
+    picture = _path(SAFE, one.picture, root)
+    return {"set": "general", "image_path": picture, "question": one.question, "answer": "", "category": one.category}
+
+
 def _retain(pairs: Sequence[Pair]) -> dict[str, str]:
     """The harmless questions of a record with their answers."""
     found: dict[str, str] = {}
@@ -208,7 +229,8 @@ def _path(below: str, picture: Path, root: Path) -> str:
 def _pictures(found: Pairs) -> set[tuple[Path, str]]:
     """Each picture and where it goes; one that is harmful in a pair and safe in another goes to both."""
     harmful = {(pair.harmful, _path(HARMFUL, pair.harmful, found.root)) for pair in found.pairs}
-    return harmful | {(pair.safe, _path(SAFE, pair.safe, found.root)) for pair in found.pairs}
+    safe = {pair.safe for pair in found.pairs} | {one.picture for one in found.harmless}
+    return harmful | {(picture, _path(SAFE, picture, found.root)) for picture in safe}
 
 
 def _answers(record: Mapping[str, Any]) -> list[str]:

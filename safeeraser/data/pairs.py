@@ -29,6 +29,15 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Harmless:
+    """A harmless question about a safe picture that has no harmful partner: nothing is trained on it."""
+
+    question: str
+    picture: Path
+    category: str = ""
+
+
+@dataclass(frozen=True)
 class Pairs:
     """A source, read: its pairs in order, the folder that all pictures lie in (a real path), and what it says beyond.
 
@@ -37,5 +46,6 @@ class Pairs:
 
     root: Path
     pairs: tuple[Pair, ...]
+    harmless: tuple[Harmless, ...] = ()
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), repr=False)

@@ -273,3 +273,100 @@ def test_without_openpyxl_it_says_what_to_install(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(DataError, match=r"pip install 'openpyxl>=3\.1'"):
         converting.convert("vscbench", source, tmp_path / "data")
+
+
+# --- MOSSBench: the fields are those of its README and of its data/images_information/information.json
+
+
+def mossbench(root: Path, **changes) -> Path:
+    flags = {"over": "type 1", "human": 0, "child": 1, "syn": 1, "ocr": 0, "harm": [7]}
+    entries = {
+        str(k): {
+            "image": f"images/{k}.png",
+            "short description": "a square",
+            "question": f"How is this built, number {k}?\n",
+            "pid": str(k),
+            "metadata": flags | {"over": f"type {k}"},
+        }
+        for k in (1, 2, 3)
+    }
+    entries["2"] |= changes
+    for k in entries:
+        small.picture(root / "images" / f"{k}.png", (int(k), 0, 0))
+    (root / "images_information").mkdir()
+    (root / "images_information" / "information.json").write_text(json.dumps(entries))
+    return root
+
+
+def test_mossbench_becomes_a_data_set_that_only_evaluates(tmp_path: Path, capsys: pytest.CaptureFixture):
+    source, out = mossbench(tmp_path / "source"), tmp_path / "data"
+    assert cli.main(["data", "convert", "mossbench", str(source), str(out)]) == 0
+    said = capsys.readouterr()
+    assert f"data set: {out} (harmless questions to evaluate with: 3)" in said.out
+    assert f"nothing is forgotten on it; next: safeeraser run --method base --judge rules --data {out}" in said.out
+    assert said.err == ""
+    assert cli.main(["data", "check", str(out)]) == 0
+    assert health.ONLY_ASKS in capsys.readouterr().out
+    data = official.load(out)
+    assert data.records == ()
+    assert [(vqa.set, vqa.split, vqa.category, vqa.question, vqa.answer) for vqa in data.extra] == [
+        ("general", "val", f"type {k}", f"How is this built, number {k}?", "") for k in (1, 2, 3)
+    ]
+    assert data.extra[1].picture
+    assert data.extra[1].picture.read_bytes() == (source / "images" / "2.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_the_refusals_of_a_model_are_counted_on_mossbench_and_nothing_is_trained(
+    tmp_path: Path, tiny_model: Path, runs_folder: Path, capsys: pytest.CaptureFixture
+):
+    converting.convert("mossbench", mossbench(tmp_path / "source"), tmp_path / "data")
+    run = ["run", "--data", str(tmp_path / "data"), "--model", str(tiny_model), "--judge", "rules", "--device", "cpu"]
+    run += ["--max-new-tokens", "5"]
+    for eval_records, asked in (([], 3), (["--eval-records", "2"], 2)):
+        assert cli.main([*run, "--method", "base", *eval_records, "--name", f"asks-{asked}"]) == 0
+        capsys.readouterr()
+        assert cli.main(["score", f"asks-{asked}", "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        refused = row["metrics"]["refused_general"]
+        assert (refused["n"], refused["unscored"]) == (asked, 0)
+        assert row["metrics"]["sarr"]["value"] is None
+    assert cli.main([*run, "--method", "po"]) == 1
+    assert "--method po: " in (said := capsys.readouterr().err)
+    assert "has no records, so there is nothing to forget" in said
+    assert sorted(path.name for path in runs_folder.iterdir() if path.is_dir()) == ["asks-2", "asks-3"]
+
+
+def test_without_records_and_readable_pictures_a_data_set_is_not_usable(tmp_path: Path):
+    converting.convert("mossbench", mossbench(tmp_path / "source"), tmp_path / "data")
+    for picture in (tmp_path / "data").rglob("*.png"):
+        picture.write_text("text")
+    assert not health.check(tmp_path / "data").usable
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"question": " "}, "information.json, entry 2, field question: expected a text that is not empty"),
+        ({"image": "images/gone.png"}, "entry 2, image: the picture 'images/gone.png' is missing"),
+        ({"metadata": {"over": "type 2"}}, "entry 2: there is no metadata.harm, which every entry of the oversens"),
+        ({"metadata": {"harm": [1]}}, "entry 2, field metadata.over: expected a text that is not empty, found nothing"),
+    ],
+)
+def test_a_damaged_mossbench_is_one_clear_error(changes: dict, said: str, tmp_path: Path):
+    with pytest.raises(DataError) as found:
+        converting.convert("mossbench", mossbench(tmp_path / "source", **changes), tmp_path / "data")
+    assert said in str(found.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "Give the folder `data` of xirui-li/MOSSBench"), ("[]", "expected a JSON object"), ('{"1": 3}', "entry 1")],
+)
+def test_a_mossbench_of_another_shape_is_named(content: str | None, said: str, tmp_path: Path):
+    if content is not None:
+        (tmp_path / "images_information").mkdir()
+        (tmp_path / "images_information" / "information.json").write_text(content)
+    with pytest.raises(DataError, match=said):
+        converting.convert("mossbench", tmp_path, tmp_path / "data")
