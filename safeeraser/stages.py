@@ -353,6 +353,17 @@ def check_data(config: RunConfig, source: Source) -> None:
         )
 
 
+def targets_of_another(config: RunConfig, source: Source) -> str | None:
+    """What to say of a run that trains on the answers of another model than its own; None where it does not."""
+    made = source.dataset.targets
+    if made is None or not config.trains or made.are_of(config.model):
+        return None
+    return (
+        f"the targets are answers of {made.model}, the run's model is {config.model}; "
+        "`safeeraser data targets` writes its own"
+    )
+
+
 @contextmanager
 def _working(run: Run, stage: Stage, *, after: Status = "ready") -> Iterator[None]:
     """Hold the run while a stage works on it, and leave a truthful state behind, also when it fails.
