@@ -349,10 +349,26 @@ def _check_knows(name: str, source: Source) -> None:
 def check_data(config: RunConfig, source: Source) -> None:
     """Raise RunError where the data set is not for the run's judge or held-out split."""
     check_judge(config.judge, source)
+    if config.trains and not source.dataset.records:
+        raise RunError(
+            f"--method {config.method}: {source.dataset.root} has no records, so there is nothing to forget; "
+            "--method base asks a model its questions"
+        )
     if config.eval_split == "dev" and not source.dataset.dev:
         raise RunError(
             f"--eval-split dev: {source.dataset.root} has no split dev (no all_dev.json); leave it out to ask val"
         )
+
+
+def targets_of_another(config: RunConfig, source: Source) -> str | None:
+    """What to say of a run that trains on the answers of another model than its own; None where it does not."""
+    made = source.dataset.targets
+    if made is None or not config.trains or made.are_of(config.model):
+        return None
+    return (
+        f"the targets are answers of {made.model}, the run's model is {config.model}; "
+        "`safeeraser data targets` writes its own"
+    )
 
 
 @contextmanager

@@ -126,9 +126,13 @@ def _convert(options: argparse.Namespace) -> None:
             f"note: the source has no harmless questions; {len(converting.RETAIN)} plain ones are asked in their place"
         )
     records = ", ".join(f"{count:,} {split}" for split, count in found.records.items())
-    say(f"data set: {options.out} (records: {records}; questions: {found.questions:,})")
+    wrote = [f"records: {records}; questions: {found.questions:,}"] if found.records else []
+    wrote += [f"harmless questions to evaluate with: {found.harmless:,}"] if found.harmless else []
+    say(f"data set: {options.out} ({'; '.join(wrote)})")
     if found.unanswered:
         say(f"{found.unanswered:,} questions have no answer yet; next: safeeraser data targets --data {options.out}")
+    if not found.records:
+        say(f"nothing is forgotten on it; next: safeeraser run --method base --judge rules --data {options.out}")
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -52,12 +52,8 @@ def finish(run: Run, source: Source) -> ScoreRow:
     if broken := source.readable[1]:
         many = "1 picture cannot" if len(broken) == 1 else f"{len(broken)} pictures cannot"
         err.print(f"note: {many} be read, and questions about it are left out: {next(iter(broken))}")
-    made = source.dataset.targets
-    if run.config.trains and made and not made.are_of(run.config.model):
-        err.print(
-            f"note: the targets are answers of {made.model}, the run's model is {run.config.model}; "
-            "`safeeraser data targets` writes its own"
-        )
+    if told := stages.targets_of_another(run.config, source):
+        err.print(f"note: {told}")
     with reporter(err) as progress:
         return stages.run_all(run, source, progress)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safeeraser import files
-from safeeraser.data import mssbench, official, plain
-from safeeraser.data.pairs import Pair, Pairs
+from safeeraser.data import mossbench, mssbench, official, plain, vscbench
+from safeeraser.data.pairs import Harmless, Pair, Pairs
 from safeeraser.data.records import DataError, Split
 from safeeraser.demo import world
 
@@ -31,6 +31,8 @@ class Format(NamedTuple):
 FORMATS: Mapping[str, Format] = {
     "plain": Format(plain.read, "a folder of pictures with one table, pairs.csv"),
     "mssbench": Format(mssbench.read, "kzhou35/mssbench as it is on the hub, its chat task"),
+    "vscbench": Format(vscbench.read, "jiahuigeng/VSCBench with its pictures, its image-centric part"),
+    "mossbench": Format(mossbench.read, "the folder data of xirui-li/MOSSBench, which only tests for over-refusal"),
 }
 # Asked about each harmful picture where the source asks nothing harmless about any: what most methods retain.
 RETAIN = (
@@ -46,14 +48,16 @@ FILES: dict[Split, str] = {**official.SPLIT_FILES, "dev": official.DEV_FILE}
 
 @dataclass(frozen=True)
 class Converted:
-    """What was written: records by split, questions, how many of them have no answer yet, what was survived.
+    """What was written: records by split, their questions, how many of them have no answer yet, what was survived.
 
-    stock_retain: whether the harmless questions are those of RETAIN.
+    harmless: questions about safe pictures that nothing is trained on. stock_retain: whether the harmless questions of
+    the records are those of RETAIN.
     """
 
     records: dict[Split, int]
     questions: int
     unanswered: int
+    harmless: int
     stock_retain: bool
     notes: tuple[str, ...]
 
@@ -61,14 +65,14 @@ class Converted:
 def convert(layout: str, source: Path, out: Path, *, seed: int = 0, val: float = 0.2, dev: float = 0.0) -> Converted:
     """Read `source` in a layout of FORMATS, write it to the folder `out` in the official one.
 
-    val, dev: shares of the groups of pictures that are held out, drawn by the seed (`splits`). Raises DataError; then
-    nothing is written.
+    val, dev: shares of the groups of pictures that are held out, drawn by the seed (`splits`). Harmless questions
+    without a harmful partner are all val. Raises DataError; then nothing is written.
     """
     check_free(out)
     found = FORMATS[layout].read(source)
     says = official.about(found.root)
-    drawn = splits(found.pairs, seed=seed, shares={"val": val, "dev": dev})
-    stock = not any(pair.retain for pair in found.pairs)
+    drawn = splits(found.pairs, seed=seed, shares={"val": val, "dev": dev}) if found.pairs else {}
+    stock = bool(found.pairs) and not any(pair.retain for pair in found.pairs)
     records: dict[Split, list[dict[str, Any]]] = {split: [] for split in ("train", "val", "dev")}
     names = defaultdict(official.Names)
     for pairs in _together(found.pairs):
@@ -80,17 +84,29 @@ def convert(layout: str, source: Path, out: Path, *, seed: int = 0, val: float =
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(picture, folder / path)
         for split, some in records.items():
-            if some:
-                files.put(folder / FILES[split], json.dumps(some, indent=1, ensure_ascii=False))
-        refusals = {"idk": list(found.refusals or world.REFUSALS)}
-        files.put(folder / official.REFUSALS_FILE, json.dumps(refusals, indent=1, ensure_ascii=False))
+            if some or (split == "val" and not found.pairs):  # a data set has at least one of its files
+                _put(folder / FILES[split], some)
+        if found.harmless:
+            _put(folder / official.EXTRA_FILES["val"], [_extra(one, found.root) for one in found.harmless])
+        _put(folder / official.REFUSALS_FILE, {"idk": list(found.refusals or world.REFUSALS)})
         if says != official.About():
             shutil.copyfile(found.root / official.ABOUT_FILE, folder / official.ABOUT_FILE)
 
     files.write_folder(out, fill)
     answers = [answer for some in records.values() for record in some for answer in _answers(record)]
     counts: dict[Split, int] = {split: len(some) for split, some in records.items() if some}
-    return Converted(counts, len(answers), answers.count(""), stock, found.notes)
+    return Converted(
+        records=counts,
+        questions=len(answers),
+        unanswered=answers.count(""),
+        harmless=len(found.harmless),
+        stock_retain=stock,
+        notes=found.notes,
+    )
+
+
+def _put(file: Path, content: Any) -> None:
+    files.put(file, json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def check_free(out: Path) -> None:
@@ -103,8 +119,8 @@ def splits(pairs: Sequence[Pair], *, seed: int, shares: Mapping[Split, float]) -
     """The split of each harmful picture: val and dev get their shares of the groups, train gets the rest.
 
     A group is what hangs together by its pictures: pairs that show the same harmful or the same safe picture, judged by
-    its bytes, are in one split, so that no split shows a picture of another. A share above 0 is at least one group.
-    Raises DataError where train would be left without any.
+    its bytes, are in one split, so that no split shows a picture of another; and so are pairs of the same `Pair.group`.
+    A share above 0 is at least one group. Raises DataError where train would be left without any.
     """
     groups = _groups(pairs)
     counts: dict[Split, int] = {
@@ -113,7 +129,7 @@ def splits(pairs: Sequence[Pair], *, seed: int, shares: Mapping[Split, float]) -
     if sum(counts.values()) >= len(groups):
         wanted = " and ".join(f"{count} for {split}" for split, count in counts.items() if count)
         raise DataError(
-            f"the pictures make {len(groups)} groups that share no picture, and {wanted} would leave none for train. "
+            f"the pictures make {len(groups)} groups that share nothing, and {wanted} would leave none for train. "
             "Give more pictures, or a smaller --val and --dev (0: none)."
         )
     order = list(range(len(groups)))
@@ -125,17 +141,20 @@ def splits(pairs: Sequence[Pair], *, seed: int, shares: Mapping[Split, float]) -
 
 
 def _groups(pairs: Sequence[Pair]) -> list[list[Path]]:
-    """The harmful pictures of pairs that hang together by the bytes of a picture, in the order of the pairs."""
+    """The harmful pictures of pairs that hang together by a picture's bytes or a group, in the order of the pairs."""
     bytes_of = {path: _digest(path) for path in dict.fromkeys(p for pair in pairs for p in (pair.harmful, pair.safe))}
-    leader = {digest: digest for digest in bytes_of.values()}
+    tied = [*bytes_of.values(), *(f"group {pair.group}" for pair in pairs if pair.group)]
+    leader = {one: one for one in tied}
 
-    def first(digest: str) -> str:
-        while leader[digest] != digest:
-            digest = leader[digest]
-        return digest
+    def first(one: str) -> str:
+        while leader[one] != one:
+            one = leader[one]
+        return one
 
     for pair in pairs:
         leader[first(bytes_of[pair.safe])] = first(bytes_of[pair.harmful])
+        if pair.group:
+            leader[first(f"group {pair.group}")] = first(bytes_of[pair.harmful])
     groups: dict[str, dict[Path, None]] = defaultdict(dict)
     for pair in pairs:
         groups[first(bytes_of[pair.harmful])][pair.harmful] = None
@@ -179,6 +198,12 @@ def _record(pairs: Sequence[Pair], root: Path, names: official.Names, *, stock: 
     }
 
 
+def _extra(one: Harmless, root: Path) -> dict[str, Any]:
+    """An entry of `extra_val.json`, which nothing is trained on."""
+    picture = _path(SAFE, one.picture, root)
+    return {"set": "general", "image_path": picture, "question": one.question, "answer": "", "category": one.category}
+
+
 def _retain(pairs: Sequence[Pair]) -> dict[str, str]:
     """The harmless questions of a record with their answers."""
     found: dict[str, str] = {}
@@ -204,7 +229,8 @@ def _path(below: str, picture: Path, root: Path) -> str:
 def _pictures(found: Pairs) -> set[tuple[Path, str]]:
     """Each picture and where it goes; one that is harmful in a pair and safe in another goes to both."""
     harmful = {(pair.harmful, _path(HARMFUL, pair.harmful, found.root)) for pair in found.pairs}
-    return harmful | {(pair.safe, _path(SAFE, pair.safe, found.root)) for pair in found.pairs}
+    safe = {pair.safe for pair in found.pairs} | {one.picture for one in found.harmless}
+    return harmful | {(picture, _path(SAFE, picture, found.root)) for picture in safe}
 
 
 def _answers(record: Mapping[str, Any]) -> list[str]:

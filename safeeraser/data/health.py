@@ -16,6 +16,8 @@ from safeeraser.data.official import EXTRA_SETS, load
 from safeeraser.data.records import CATEGORIES, VQA, DataError, Dataset, Record, Split
 from safeeraser.data.report import BrokenPicture, Count, HealthReport
 
+ONLY_ASKS = "It has no records, so nothing is forgotten on it: `--method base` asks a model its questions."
+
 
 def check(folder: Path) -> HealthReport:
     """Read a data set folder and decode each of its pictures once. What cannot be loaded gives an unusable report."""
@@ -26,6 +28,7 @@ def check(folder: Path) -> HealthReport:
         return HealthReport(str(folder), usable=False, why=str(error))
     broken = _broken(dataset, hashes, anew=True)
     why, missing = _unusable(dataset, broken), _missing(dataset)
+    only_asks = why is None and not dataset.records
     return HealthReport(
         folder=str(folder),
         usable=why is None,
@@ -44,7 +47,7 @@ def check(folder: Path) -> HealthReport:
         without_decouple=tuple(_name(record) for record in dataset.records if not record.decouple),
         empty_categories=_empty_categories(dataset),
         targets=dataset.targets,
-        notes=dataset.notes,
+        notes=(*dataset.notes, *([ONLY_ASKS] if only_asks else [])),
     )
 
 
@@ -143,6 +146,8 @@ def _broken(dataset: Dataset, hashes: Mapping[Path, str], *, anew: bool = False)
 
 
 def _unusable(dataset: Dataset, broken: Mapping[Path, str]) -> str | None:
+    if not dataset.records and any(pair.asked and pair.picture not in broken for pair in dataset.extra):
+        return None
     if not any(record.forget for record in dataset.records):
         if any(record.forget for record in load(dataset.root, unanswered=True).records):
             return "Its questions have no answers yet: `safeeraser data targets` lets a model give them."

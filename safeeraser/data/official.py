@@ -291,6 +291,7 @@ def _extra(file: Path, split: Split, pictures: PictureFinder, notes: Notes) -> I
     """What is asked of a split beyond its records, its pairs of a picture (of a keyword, without one) together.
 
     Each is `{"set", "image_path", "question", "answer", "keyword", "category"?}`; one of TEXT_SETS has no `image_path`.
+    The answer of one of `general` may be empty: then refusals are counted, and nothing that compares with an answer.
     """
     if not _is_there(file):
         return
@@ -308,7 +309,7 @@ def _extra(file: Path, split: Split, pictures: PictureFinder, notes: Notes) -> I
                 category=entry.text("category"),
                 picture=None if text_only else _picture(entry, "image_path", pictures),
                 question=entry.needed("question"),
-                answer=entry.needed("answer"),
+                answer=entry.text("answer") if name == "general" else entry.needed("answer"),
                 concept=entry.text("keyword") or None,
                 text_only=text_only,
             )

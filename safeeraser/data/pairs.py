@@ -12,7 +12,7 @@ class Pair:
     """One question with its two pictures; an answer that the source does not have is "".
 
     where: the file and row that it comes from, which every message about it names. retain: a harmless question about
-    the harmful picture and its answer, where the row has one.
+    the harmful picture and its answer, where the row has one. group: pairs of the same are in one split, "" for none.
     """
 
     where: str
@@ -25,6 +25,16 @@ class Pair:
     harmful_thing: str = ""
     safe_thing: str = ""
     retain: tuple[str, str] | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Harmless:
+    """A harmless question about a safe picture that has no harmful partner: nothing is trained on it."""
+
+    question: str
+    picture: Path
+    category: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,5 +46,6 @@ class Pairs:
 
     root: Path
     pairs: tuple[Pair, ...]
+    harmless: tuple[Harmless, ...] = ()
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), repr=False)

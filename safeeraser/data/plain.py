@@ -42,7 +42,8 @@ def read(source: Path) -> Pairs:
     notes = [f"{TABLE}: columns that are not used: {', '.join(unknown)}."] if unknown else []
     pairs = tuple(_pair(f"{TABLE}, line {line}", cells, finder) for line, cells in rows)
     sentences = _text(source / REFUSALS).splitlines() if (source / REFUSALS).exists() else []
-    return Pairs(root, pairs, tuple(filter(None, map(str.strip, sentences))), tuple(notes))
+    refusals = tuple(filter(None, map(str.strip, sentences)))
+    return Pairs(root, pairs, refusals=refusals, notes=tuple(notes))
 
 
 def _rows(table: Path) -> Iterator[tuple[int, Cells]]:

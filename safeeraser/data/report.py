@@ -157,7 +157,8 @@ class HealthReport:
         if self.overlap is None:
             return
         _table(console, [field.name for field in fields(Count)], [astuple(count) for count in self.counts])
-        _say(console, whose(self.targets))
+        if any(count.records for count in self.counts):
+            _say(console, whose(self.targets))
         _list(console, "Empty categories", self.empty_categories)
         _say(console, f"\nPictures: {self.pictures:,}, of which {number(self.distinct_pictures)} distinct")
         _list(console, "Missing pictures", self.missing)

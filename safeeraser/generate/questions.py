@@ -46,7 +46,8 @@ def _extra(data: Dataset, config: RunConfig, chosen: list[Record]) -> list[VQA]:
     if config.eval_records is None:
         return extra
     pictures = {picture for record in chosen for picture in (record.picture, record.safe_picture) if picture}
-    own = {name: dict.fromkeys(vqa.record for vqa in extra if vqa.set == name) for name in OF_THEIR_OWN}
+    sets = OF_THEIR_OWN if data.records else {vqa.set for vqa in extra}  # without records no picture is one's
+    own = {name: dict.fromkeys(vqa.record for vqa in extra if vqa.set == name) for name in sets}
     drawn = {(name, one) for name, some in own.items() for one in _drawn(list(some), config.eval_records)}
     return [vqa for vqa in extra if vqa.picture in pictures or (vqa.set, vqa.record) in drawn]
 

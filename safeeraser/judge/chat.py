@@ -108,6 +108,8 @@ class ChatJudge:
         """Why this cannot be asked, None if it can."""
         if one.check in NEEDS_PICTURE and one.item.picture is None:
             return "there is no picture"
+        if one.check == "agreement" and not one.item.answer:
+            return "there is no stored answer"
         try:
             self._picture(one.item)
         except DataError as error:

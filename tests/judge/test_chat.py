@@ -171,6 +171,13 @@ def test_what_is_off_topic_is_asked_only_of_one_who_sees_the_picture(server: Ans
     assert "does not answer 'off topic'" in blind[0].reply
     seen = judged(chat.ChatJudge("m", picture=True), many)
     assert seen == [Verdict(None, "there is no picture"), Verdict(True, "yes")]
+
+
+def test_agreement_with_an_answer_that_is_not_there_is_not_asked(server: Answering):
+    without = replace(item(), answer="")
+    asked = [Asked("agreement", without, "x"), Asked("refusal", without, "x")]
+    assert judged(chat.ChatJudge("m"), asked) == [Verdict(None, "there is no stored answer"), Verdict(True, "yes")]
+    assert len(server.asked) == 1
     assert len(server.asked) == 1
 
 

@@ -3,9 +3,11 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import official as small
 import pytest
 from streamlit.testing.v1 import AppTest
 from written import log_row
@@ -13,6 +15,7 @@ from written import log_row
 from app import opened, words
 from safeeraser.config import RunConfig
 from safeeraser.data.official import SPLIT_FILES
+from safeeraser.data.records import Targets
 from safeeraser.plan import measured
 from safeeraser.runs import jobs, tags, watching
 from safeeraser.runs.folder import EXAMPLES, Run
@@ -134,6 +137,21 @@ def test_folders_that_hold_no_data_or_no_model_are_refused_before_the_launch(run
     app = opened("launch", settings=json.dumps({"model": str(tmp_path)}))
     assert f"--model {tmp_path}: there is no config.json" in words(app)
     assert "Launch" not in buttons(app)
+
+
+@pytest.mark.parametrize(("model", "warns"), [("some/model", True), ("demo", False)])
+def test_targets_of_another_model_are_told_before_the_launch(
+    model: str, warns: bool, runs_folder: Path, tmp_path: Path
+):
+    data = small.write(tmp_path / "data", train=[small.record()], val=[small.record("img/Weapon/2.jpg")])
+    made = Targets(model, "", (), "data", "a" * 64, "0.1.0", "2026-01-01T00:00:00Z", {})
+    (data / "targets.json").write_text(json.dumps(asdict(made)))
+    app = opened("launch", settings=json.dumps({"data": str(data), "judge": "rules"}))
+    told = "The targets are answers of some/model, the run's model is demo"
+    assert (told in words(app)) == warns
+    assert "Launch" in buttons(app)
+    untrained = opened("launch", settings=json.dumps({"data": str(data), "judge": "rules", "method": "base"}))
+    assert "The targets are answers" not in words(untrained)
 
 
 def test_the_demo_judge_is_refused_on_other_data_before_the_launch(

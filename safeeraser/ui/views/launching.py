@@ -66,6 +66,8 @@ def preview(config: RunConfig, name: str | None) -> Plan | None:
         refused(error)
         return None
     st.code(told.command, language=None, wrap_lines=True)
+    if another := stages.targets_of_another(config, source):
+        st.warning(escape_markdown(another[0].upper() + another[1:]), icon=":material/warning:")
     st.markdown("\n".join(f"- {line}" for line in _what_it_takes(told)))
     if told.status:
         st.info(f"{escape_markdown(told.name)} exists: {told.status}.", icon=job_words.STATES[told.status].icon)
