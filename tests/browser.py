@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Response, TimeoutError
+from waiting import until
 
 # What stands above each page, by its name.
 TITLES = {
@@ -88,13 +88,15 @@ class Server:
         environment = os.environ | {"SAFEERASER_RUNS": str(self.runs), "OMP_NUM_THREADS": "1"} | self.environment
         log = (self.runs.parent / "server.log").open("ab")
         self.process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+
+        def listens() -> bool:
+            assert self.process
+            assert self.process.poll() is None, f"the server ended; {log.name} says why"
             with socket.socket(family) as probe:
-                if probe.connect_ex((self.address, self.port)) == 0:
-                    return self
-            time.sleep(0.1)
-        raise AssertionError("the server did not start within 60 s")
+                return probe.connect_ex((self.address, self.port)) == 0
+
+        until(listens)
+        return self
 
     def stop(self) -> None:
         if self.process:

@@ -24,14 +24,6 @@ from safeeraser.runs.folder import Run, RunError
 from safeeraser.score import outcomes
 
 
-@pytest.fixture(autouse=True, scope="module")
-def unsynced() -> Iterator[None]:
-    """Files that need not survive a power cut."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "_sync", lambda _: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def hiding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Group, Path]]:
     """Runs on a data set that says nothing of itself, and their bundle."""

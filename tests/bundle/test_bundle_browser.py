@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, Page, expect
 from worlds import checked, content, nine, small, write
 
 from app import PO, PO_PD
-from safeeraser import files
 from safeeraser.data.source import Source
 from safeeraser.runs.folder import Run
 from safeeraser.score import outcomes
@@ -51,13 +50,6 @@ def reader(browser: Browser, bundle: Path) -> Reader:
     made.page.on("console", lambda message: made.said.append(message.text))
     made.page.on("pageerror", lambda error: made.said.append(str(error)))
     return made
-
-
-@pytest.fixture(autouse=True, scope="module")
-def unsynced() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "_sync", lambda _: None)
-        yield
 
 
 @pytest.fixture(scope="module")

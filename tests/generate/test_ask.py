@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO, StringIO
 from itertools import pairwise
@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from waiting import until
 
 from safeeraser.config import RunConfig
 from safeeraser.data.records import VQA, Dataset
@@ -64,13 +65,6 @@ def asked(dataset: Dataset, config: RunConfig) -> dict[str, VQA]:
 def answers(run: Run, dataset: Dataset) -> dict[str, str]:
     answering.generate(run, dataset)
     return {row["id"]: row["answer"] for row in run.rows(run.answers)}
-
-
-def soon(true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 300
-    while not (now := true()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return now
 
 
 def gone(pid: int) -> bool:
@@ -227,15 +221,15 @@ def test_a_time_out_kills_the_worker_and_the_next_question_starts_one_that_ends_
     try:
         with ThreadPoolExecutor(1) as pool:
             late = pool.submit(asker.ask, runs=["before"], picture=a_picture(), question="Why?", seconds=1)
-            assert soon(lambda: asker.warm)
+            until(lambda: asker.warm)
             first = asker.pid
             with pytest.raises(AskError, match=r"no answer within 1 s.*ask again with more time"):
                 late.result()
         assert first
-        assert soon(lambda: gone(first))
+        until(lambda: gone(first))
         assert len(asker.ask(runs=["before"], picture=a_picture(), question="Why?")) == 1
         assert asker.pid != first
-        assert soon(lambda: not asker.warm)
+        until(lambda: not asker.warm)
     finally:
         asker.stop()
 
@@ -246,7 +240,7 @@ def test_who_waits_too_long_for_a_turn_is_told_so(base: Run):
     try:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(asker.ask, runs=["before"], picture=a_picture(), question="Why?")
-            assert soon(lambda: asker.warm)
+            until(lambda: asker.warm)
             with pytest.raises(AskError, match=r"other questions were still being answered after 0\.1 s"):
                 asker.ask(runs=["before"], picture=a_picture(), question="Why?", seconds=0.1)
             asker.stop()
@@ -286,7 +280,7 @@ def test_a_worker_that_is_killed_is_an_error_that_says_so(base: Run):
     asker = Asker()
     with ThreadPoolExecutor(1) as pool:
         reply = pool.submit(asker.ask, runs=["before"], picture=a_picture(), question="Why?")
-        assert soon(lambda: asker.warm)
+        until(lambda: asker.warm)
         assert asker.pid
         os.kill(asker.pid, signal.SIGKILL)
         with pytest.raises(AskError, match="was killed, perhaps because the machine ran out of memory"):
@@ -316,7 +310,7 @@ def test_the_worker_ends_when_the_one_who_asked_is_killed(base: Run):
         alive = not gone(worker)
         parent.kill()
     assert alive
-    assert soon(lambda: gone(worker))
+    until(lambda: gone(worker))
 
 
 @pytest.mark.slow

@@ -3,12 +3,12 @@
 import json
 import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from waiting import until
 from warm import Started
 
 from safeeraser import cli
@@ -79,11 +79,12 @@ def test_two_processes_that_were_killed_go_on_exactly(config: RunConfig, runs_fo
     whole[1] = killed[1] = "unlearn"
     Launched(whole, runs_folder).finished()
     both, run = Launched(killed, runs_folder), Run(runs_folder / "killed")
-    deadline = time.monotonic() + 300
-    while not (run.log.exists() and len(run.rows(run.log)) >= 8):
+
+    def trained() -> bool:
         assert [process.poll() for process in both.processes] == [None, None], both.processes[0].said()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        return run.log.exists() and len(run.rows(run.log)) >= 8
+
+    until(trained)
     both.kill()
     assert not run.adapter.exists()
     Launched(killed, runs_folder).finished()

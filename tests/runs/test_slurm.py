@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,6 +13,7 @@ import pytest
 # Here, not in a test: it sets up logging, and absl's handler then closes what pytest captures into within a test.
 import submitit
 from submitit.core.utils import DelayedSubmission
+from waiting import until
 
 from safeeraser import cli
 from safeeraser.config import RunConfig
@@ -69,13 +68,6 @@ def script(slurm: Path, job: int) -> str:
 
 def parameters(text: str) -> dict[str, str]:
     return dict(re.findall(r"^#SBATCH --([\w-]+)=(.*)$", text, flags=re.MULTILINE))
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 300
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def done(config: RunConfig) -> bool:

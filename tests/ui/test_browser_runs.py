@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from browser import Server, Visit, open_question, settled, still, visit
 from playwright.sync_api import Browser, Page, expect
+from waiting import until
 
 from safeeraser.config import RunConfig
 from safeeraser.runs import jobs, tags
@@ -46,13 +46,6 @@ def launched(page: Page) -> str:
     settled(page, "Runs")
     page.wait_for_url("**run=*")
     return page.url.split("run=")[1].split("&")[0]
-
-
-def until(happens: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not happens():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.1)
 
 
 def state_of(name: str) -> str:

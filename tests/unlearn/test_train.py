@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 from documents import ROOT, blocks
 from safetensors.torch import load_file
+from waiting import until
 from warm import Started
 
 from safeeraser import losses
@@ -309,11 +309,12 @@ def _kill_after(run: Run, *, step: int) -> None:
         "train.train(run, load(run.config.data))\n"
     )
     process = Started(["-c", script, str(run.folder)], output=run.folder.with_suffix(".txt"))
-    deadline = time.monotonic() + 300
-    while len(run.rows(run.log)) < step:
+
+    def trained() -> bool:
         assert process.poll() is None, f"the trainer ended before it could be killed: {process.said()}"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        return len(run.rows(run.log)) >= step
+
+    until(trained)
     process.kill()
 
 
