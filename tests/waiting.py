@@ -8,8 +8,8 @@ LONGEST = 600  # seconds; a bound for what would never end
 
 def until(true: Callable[[], object]) -> None:
     """Wait until it is true."""
-    for _ in range(LONGEST * 50):
-        if true():
-            return
+    end = time.monotonic() + LONGEST
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"it did not happen within {LONGEST} seconds")
         time.sleep(0.02)
-    raise TimeoutError(f"it did not happen within {LONGEST} seconds at least")

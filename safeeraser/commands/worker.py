@@ -22,31 +22,50 @@ from safeeraser.runs.contents import Launched
 from safeeraser.runs.folder import Run, identity, root
 
 POLL = 0.5  # seconds between looks at the queue
+AGAIN = 1.0  # seconds until a stop that nobody heard is said again
 
 
 def main(name: str) -> int:
     """Do a launched run's work; returns the exit status of its command."""
-    signal.signal(signal.SIGTERM, _stop)
     run, status = Run(root() / name), 1
     try:
-        with jobs.launch_lock():  # the launcher writes the same file
-            _note(run, process=identity(psutil.Process()))
-        launched = _facts(run)
-        with _held(run, lanes.of_runs(launched["device"]), may=lambda: _first(run, launched["device"])):
-            _note(run, started=time.time())
-            status = _work(run, launched)
+        with stopping():
+            with jobs.launch_lock():  # the launcher writes the same file
+                _note(run, process=identity(psutil.Process()))
+            launched = _facts(run)
+            with _held(run, lanes.of_runs(launched["device"]), may=lambda: _first(run, launched["device"])):
+                _note(run, started=time.time())
+                status = _work(run, launched)
     except KeyboardInterrupt:
         status = watching.STOPPED
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if _ours(run):
             _note(run, ended=time.time(), exit=status)
     return status
 
 
-def _stop(number: int, frame: Any) -> None:
-    """SIGTERM ends every stage like Ctrl+C does; training catches it by itself, to write a checkpoint."""
-    raise KeyboardInterrupt
+@contextmanager
+def stopping() -> Iterator[None]:
+    """SIGTERM ends every stage like Ctrl+C does; training catches it by itself, to write a checkpoint.
+
+    It is said again until something handles it: a library that tries whether it can have something may swallow it.
+    Afterwards this process ignores it.
+    """
+
+    def stop(number: int, frame: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        if not isinstance(sys.exception(), KeyboardInterrupt):  # else what handles it is at work
+            raise KeyboardInterrupt
+
+    signals = (signal.SIGTERM, signal.SIGALRM)
+    for one in signals:
+        signal.signal(one, stop)
+    try:
+        yield
+    finally:
+        for one in signals:
+            signal.signal(one, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _work(run: Run, launched: Launched) -> int:

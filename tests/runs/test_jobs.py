@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from waiting import until
+from warm import Started
 from written import log_row
 
 from safeeraser import cli, files
@@ -348,3 +349,31 @@ sys.addaudithook(lambda event, _: OPENED.update([event]) if event == "open" else
 def read_and_opened() -> tuple[int, int]:
     """Bytes that this process has read so far, from files and pipes, and how many files it has opened."""
     return psutil.Process().io_counters().read_chars, OPENED["open"]
+
+
+SWALLOWED = """
+import os, signal, time
+from safeeraser.commands import worker
+
+worker.AGAIN = 0.2
+with worker.stopping():
+    try:  # as a library does that tries whether something can be had
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+    except BaseException:
+        pass
+    try:
+        while True:
+            time.sleep(0.01)
+    finally:
+        time.sleep(1)  # what is tidied up is not disturbed
+        print("tidy", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_stop_that_a_library_swallows_is_said_again_until_it_is_heard(tmp_path: Path):
+    process = Started(["-c", SWALLOWED], output=tmp_path / "said.txt")
+    assert process.wait() == 1
+    assert process.said().startswith("tidy\n")
+    assert "KeyboardInterrupt" in process.said()
