@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Half as many workers again as cores: a test often waits for a disk, a server or a browser."""
-    return 3 * (os.cpu_count() or 1) // 2 or 1
+    """Two workers a core: a test often waits for a disk, a server or a browser."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")
