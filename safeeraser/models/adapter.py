@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from safeeraser import files
 from safeeraser.config import RunConfig
-from safeeraser.models import attention, families, gate, loading, sine, tensors
+from safeeraser.models import attention, dropout, families, gate, loading, sine, tensors
 from safeeraser.models.checks import ModelError
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
@@ -65,7 +65,7 @@ class Saved:
 def attach(network: PreTrainedModel, config: RunConfig, *, training: bool = False) -> PeftModel:
     """LoRA on the language model's linear layers and, if asked for, the whole projector; only these train, in fp32.
 
-    training: as it is until training ends, where the settings say that the projector is trained as something else.
+    training: as it is until training ends: with the settings' dropout and what the projector is trained as.
     """
     family = families.of(config.model, network.config.model_type)
     lora = LoraConfig(
@@ -81,8 +81,10 @@ def attach(network: PreTrainedModel, config: RunConfig, *, training: bool = Fals
     assert isinstance(adapted, PeftModel)
     # PEFT would write down where the model lay on this machine.
     adapted.peft_config["default"].base_model_name_or_path = config.model
-    if training and config.sine_projector:
-        sine.attach(adapted)
+    if training:
+        dropout.use(adapted)
+        if config.sine_projector:
+            sine.attach(adapted)
     for parameter in trainable(adapted):
         parameter.data = parameter.data.float()
     return adapted
