@@ -186,7 +186,7 @@ class RunConfig(BaseModel):
         if preset not in PRESETS:
             raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
         try:
-            return cls(**{**PRESETS[preset], **settings})
+            return cls(**{**preset_settings(preset, settings.get("method")), **settings})
         except ValidationError as error:
             raise ConfigError("\n".join(_explain(e) for e in error.errors())) from None
 
@@ -313,8 +313,19 @@ VICUNA = (
     "and polite answers to the user's questions."
 )
 
+# Of each method what `safeeraser tune` chose on dev, where that is not the demo's (all that was tried: docs/results.md).
+TUNED: dict[str, dict[str, Any]] = {
+    "kl": {"lr": 7.5e-4},
+    "npo": {"lr": 3e-3},
+    "dpo": {"lr": 7.5e-4},
+    "simnpo": {"lr": 3e-3},
+    "satimp": {"lr": 3e-3},
+    "undial": {"lr": 3e-3},
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
+    "tuned": {},  # and what TUNED has for the method
     # The published settings. The published code takes a step from 32 examples too (two GPUs x 16 accumulation steps of
     # one example), with the four pairs of a picture one after the other. Where it differs: docs/paper.md.
     "paper": {
@@ -347,6 +358,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "judge": "rules",
     },
 }
+
+
+def preset_settings(preset: str, method: str | None = None) -> dict[str, Any]:
+    """What a preset says of a method (the default one for None) where it is not the fields' defaults."""
+    of_method = TUNED.get(method or RunConfig.model_fields["method"].default, {}) if preset == "tuned" else {}
+    return PRESETS[preset] | of_method
 
 
 def tunable() -> list[str]:

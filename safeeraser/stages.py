@@ -265,16 +265,16 @@ def unfinished(run: Run, source: Source) -> str | None:
     """Why the run's scores are not final yet, None when every question is answered and graded by its judge."""
     answered = {(row["id"], row["sample"]): row["set"] for row in run.rows(run.answers)}
     graded = {(row["id"], row["sample"], row["check"]) for row in _verdicts(run, run.config.judge)}
+    given = {(contract.like(answered.get((id, sample), "")), check) for id, sample, check in graded}
     asked = set() if run.answers_imported else {q.key for q in questions(source.readable[0], run.config)}
     if missing := len(asked - answered.keys()):
         return f"{missing} of {len(asked)} questions are not answered yet"
     # A run graded before a check was asked is finished: what is known of it does not change by itself.
-    older = not any(check in contract.LATER for *_, check in graded)
     checks = [
         (*key, check)
         for key, name in answered.items()
         for check in contract.CHECKS[name]
-        if not (older and contract.later(name, check))
+        if (contract.like(name), check) in given or not contract.later(name, check)
     ]
     if missing := sum(check not in graded for check in checks):
         return f"{missing} of {len(checks)} verdicts by {run.config.judge!r} are missing"

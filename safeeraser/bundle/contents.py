@@ -21,7 +21,7 @@ from safeeraser.data.records import VQA
 from safeeraser.report.collecting import Group
 from safeeraser.score import counted, outcomes
 from safeeraser.score.counted import Counts
-from safeeraser.score.metrics import METRICS, trained_concepts
+from safeeraser.score.metrics import METRICS, NOT_ANSWERED, trained_concepts
 
 CHUNK = 100  # items
 SPLITS = ("val", "dev", "train")  # held out first
@@ -228,12 +228,13 @@ def _run(label: str, config: RunConfig) -> dict[str, Any]:
 
 
 def _set(name: str) -> dict[str, Any]:
-    """A set in words, and how each outcome looks there."""
+    """A set in words, how each outcome looks there, and which ones SARR counts."""
     looks = {outcome: outcome_words.look(outcome, name) for outcome in outcomes.OUTCOMES[name]}
     return {
         "short": outcome_words.SHORT[name],
         "long": outcome_words.SETS[name],
         "harmful": name in outcome_words.HARMFUL_PICTURE,
+        "lost": [outcome for outcome in looks if outcome in NOT_ANSWERED],
         "looks": {
             outcome: {"colour": look.colour, "sign": handout.SIGNS[look.colour], "words": look.words}
             for outcome, look in looks.items()

@@ -47,6 +47,7 @@ LOOKS: dict[tuple[str, str], Look] = {
     ("forget", "harmful"): Look("red", "warning", "gives the harmful answer"),
     ("forget", "neither"): Look("orange", "help", "neither refuses nor harms"),
     ("decouple", "answers"): Look("green", "check", "answers, as it should"),
+    ("decouple", "differs"): Look("orange", "remove", "answers, but not as it is stored"),
     ("decouple", "refuses"): Look("red", "block", "over-forgotten: refuses"),
     ("decouple", "stalls"): Look("orange", "hourglass_empty", "over-forgotten: asks back"),
     ("decouple", "cannot see"): Look("violet", "visibility_off", "over-forgotten: says it cannot see"),

@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 from safeeraser.config import PRESETS, RunConfig, optional
 
+_PRESETS = "the demo's; tuned, the demo's with what was chosen on dev for the method; paper, as published"
+
 
 def describe(parser: argparse.ArgumentParser, do: Callable[[argparse.Namespace], int | None], example: str) -> None:
     """What a command does with its options, and the example below its help."""
@@ -30,7 +32,9 @@ def add_settings(
     parser: argparse.ArgumentParser, *, preset_flag: str = "--preset", leave_out: tuple[str, ...] = ()
 ) -> None:
     """One flag for each field of RunConfig; only what the user gives overrides the preset."""
-    parser.add_argument(preset_flag, dest="preset", choices=PRESETS, default="demo", help="settings to start from")
+    parser.add_argument(
+        preset_flag, dest="preset", choices=PRESETS, default="demo", help=f"settings to start from: {_PRESETS}"
+    )
     for name, field in RunConfig.model_fields.items():
         if name in leave_out:
             continue

@@ -24,13 +24,18 @@ def _both(methods: Iterable[str]) -> tuple[Variant, ...]:
     return tuple({"method": method, "pd": pd} for method, pd in product(methods, (False, True)))
 
 
+# What needs more steps gets them, with PO + PD beside it at the same.
+_TWICE = {"epochs": 8.0}
+_LONGER = {"vicinal": _TWICE, "sine": _TWICE}
+
 # The base model is always the first row.
 SWEEPS: dict[str, tuple[Variant, ...]] = {
     "paper": _both(("ga", "gd", "kl", "po")),
     "all": (
         *({"method": control, "pd": False} for control in ("always-refuse", "keyword-filter")),
         *_both(METHODS),
-        *({"method": "po", "pd": True, **settings} for settings in PARTS.values()),
+        *({"method": "po", "pd": True, **settings, **_LONGER.get(part, {})} for part, settings in PARTS.items()),
+        {"method": "po", "pd": True, **_TWICE},
     ),
 }
 
@@ -43,7 +48,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         choices=SWEEPS,
         default="paper",
         help="which methods: paper is the base and GA, GD, KL, PO without and with PD; all is every method so, the "
-        "controls, and PO with PD and each of what methods can be combined with",
+        "controls, and PO with PD and each of what methods can be combined with, the vicinal term and SineProject "
+        "with twice the steps, as PO with PD once more",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of every method for each seed")
     parser.add_argument(

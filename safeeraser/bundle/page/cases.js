@@ -40,7 +40,7 @@ async function drawCases(live, params) {
   const pair = pairOf(params).runs;
   const lost = params.get("lost") === "1";
   const first = runs[pair[0]].label;
-  const over = (run, place) => !["answers", "unscored", null].includes(outcomeOf(run, place));
+  const over = (run, place) => store.index.sets.decouple.lost.includes(outcomeOf(run, place));
   const found = lost ? cases.filter(([safe]) => over(pair[0], safe)) : cases;
   const from = Math.min(Math.max(0, Number(params.get("from")) || 0), Math.max(0, found.length - 1));
   const shown = found.slice(from, from + CASES);

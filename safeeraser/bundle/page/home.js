@@ -16,7 +16,7 @@ async function drawHome(live, params) {
 
 /** What a run does, to how many, how sure that is; it opens those questions. */
 function partOf(part, run) {
-  const lost = Object.keys(store.index.sets.decouple?.looks ?? {}).filter((word) => !["answers", "unscored"].includes(word));
+  const lost = store.index.sets.decouple?.lost ?? [];
   const to = addressOf("samples", { set: "decouple", [`o${run}`]: lost.join(",") });
   return make("p", { class: part.wrong ? "part wrong" : "part" }, part.says,
     make("a", { class: "big", href: to }, part.number), "questions about safe pictures", make("small", {}, part.sure));

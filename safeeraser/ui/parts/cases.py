@@ -15,6 +15,7 @@ from safeeraser.runs.folder import Run
 from safeeraser.score import counted as counting
 from safeeraser.score import outcomes
 from safeeraser.score.counted import Counts
+from safeeraser.score.metrics import NOT_ANSWERED
 from safeeraser.ui.frame import reading
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
@@ -53,7 +54,7 @@ def drawn(
     pairs = [item.id for item in here if item.set == "decouple" and item.partner("forget") in (asked or ())]
     if over_forgotten_by:
         rows = reading.answers(over_forgotten_by, view.judge or "")
-        lost = set(rows.loc[~rows["outcome"].isin(["answers", outcomes.UNSCORED]), "id"])
+        lost = set(rows.loc[rows["outcome"].isin(NOT_ANSWERED), "id"])
         pairs = [id for id in pairs if id in lost]
     frame = outcomes.draw(pd.DataFrame({"id": pairs, "sample": 0}), n=n, seed=seed)
     return [Case(items[items[id].partner("forget")], items[id]) for id in frame["id"]], len(pairs)

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 from pydantic import TypeAdapter, ValidationError
 
-from safeeraser.config import BASE, PARTS, PRESETS, ConfigError, RunConfig
+from safeeraser.config import BASE, PARTS, PRESETS, ConfigError, RunConfig, preset_settings
 from safeeraser.judge import grading
 from safeeraser.losses import CONTROLS, METHODS, UNTRAINED
 from safeeraser.runs import jobs
@@ -32,6 +32,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 OPEN = "What"
+PRESETS_HELP = "tuned: the demo's, with what was chosen on dev for the method. paper: as published, for LLaVA-1.5-7B"
 CHOICES: dict[str, tuple[str, ...]] = {"method": (*METHODS, *UNTRAINED), "judge": grading.known()}
 OPEN_CHOICES = {"judge"}  # those that take what is typed too
 WORDS = {"pd": "PD", "lr": "learning rate", "lora": "LoRA"}
@@ -112,7 +113,7 @@ def _start_from() -> None:
         copy(name)
     preset, run = st.columns(2)
     with preset:
-        state.select("Preset", list(PRESETS), "preset", help="paper: as published, for LLaVA-1.5-7B on a GPU")
+        state.select("Preset", list(PRESETS), "preset", help=PRESETS_HELP)
     with run:
         names = [job.name for job in jobs.every() if job.config]
         st.session_state["copy-of"] = None
@@ -129,16 +130,19 @@ def _preset() -> str:
     return asked if (asked := state.get("preset")) in PRESETS else next(iter(PRESETS))
 
 
-def _preset_values(preset: str) -> dict[str, Any]:
-    return RunConfig.create(preset).model_dump()
+def _preset_values(preset: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """All settings as the preset has them for the method of these, which need not be one."""
+    method = settings.get("method")
+    return RunConfig.create().model_dump() | preset_settings(preset, method if method in METHODS else None)
 
 
 def _values() -> dict[str, Any]:
-    return _preset_values(_preset()) | changes()
+    settings = changes()
+    return _preset_values(_preset(), settings) | settings
 
 
 def _differing(settings: dict[str, Any], preset: str) -> dict[str, Any]:
-    values = _preset_values(preset)
+    values = _preset_values(preset, settings)
     return {name: value for name, value in settings.items() if name not in values or value != values[name]}
 
 
@@ -210,7 +214,7 @@ def _typed(name: str) -> None:
 def _read(name: str, text: str) -> Any:
     """What a text stands for, so that 0.10 is 0.1; what cannot be read stays as it is, for the core to refuse."""
     if not text:
-        return None if _optional(name) else _preset_values(_preset())[name]
+        return None if _optional(name) else _preset_values(_preset(), changes())[name]
     kind: Any = RunConfig.model_fields[name].annotation
     try:
         return TypeAdapter(kind).validate_python(text)
@@ -223,7 +227,7 @@ def _say_changes() -> None:
     if not differing:
         st.caption(f"All settings are those of the preset `{_preset()}`.")
         return
-    values = _preset_values(_preset())
+    values = _preset_values(_preset(), changes())
     told = ", ".join(f"{name} {value} (preset: {values.get(name)})" for name, value in differing.items())
     st.caption(f"Differs from the preset {_preset()}: {escape_markdown(told)}")
     st.button("Back to the preset", on_click=state.put, kwargs={"settings": None}, icon=":material/undo:")
