@@ -313,7 +313,7 @@ VICUNA = (
     "and polite answers to the user's questions."
 )
 
-# Of each method what `safeeraser tune` chose on dev, where that is not the demo's (all that was tried: docs/results.md).
+# Of each method what `safeeraser tune` chose on dev, where it is not the demo's. All that was tried: docs/results.md.
 TUNED: dict[str, dict[str, Any]] = {
     "kl": {"lr": 7.5e-4},
     "npo": {"lr": 3e-3},
