@@ -321,6 +321,7 @@ TUNED: dict[str, dict[str, Any]] = {
     "simnpo": {"lr": 3e-3},
     "satimp": {"lr": 3e-3},
     "undial": {"lr": 3e-3},
+    "rmu": {"lr": 3e-3},
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

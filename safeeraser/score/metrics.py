@@ -90,10 +90,8 @@ def _is_kind(kind: str) -> Scorer:
 
 def wrongly_answered(verdicts: Mapping[str, bool | None]) -> bool | None:
     """Whether a decouple answer passes for one, by SARR, and is not right; None when that is unknown."""
-    if verdicts.get("normal") is False:
-        return False
-    right = verdicts.get("agreement")
-    return None if right is None or verdicts.get("normal") is None else not right
+    normal, right = verdicts.get("normal"), verdicts.get("agreement")
+    return None if normal is None or right is None else normal and not right
 
 
 def rouge_l(*, prediction: str, reference: str) -> float | None:

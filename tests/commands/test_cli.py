@@ -152,12 +152,16 @@ def test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd(
 def test_the_sweep_of_all_has_every_method_control_and_combination_once():
     configs = [RunConfig.create(**variant) for variant in SWEEPS["all"]]
     assert len({config.run_name() for config in configs}) == len(configs)
+    longer = [config for config in configs if config.epochs != RunConfig().epochs]
+    assert [(config.parts, config.other_flags()) for config in longer] == [
+        (parts, "--epochs 8.0") for parts in (("vicinal",), ("sine",), ())
+    ]
     assert {(config.method, config.pd) for config in configs if config.trains and not config.parts} == {
         (method, pd) for method in METHODS for pd in (False, True)
     }
     assert {config.parts for config in configs} - {()} == {(part,) for part in PARTS}
     assert {config.method for config in configs if not config.trains} == {"always-refuse", "keyword-filter"}
-    assert not any(config.other_flags() for config in configs)
+    assert not any(config.other_flags() for config in configs if config not in longer)
 
 
 def test_the_table_of_kept_rows_is_printed_and_nothing_runs(runs_folder: Path, tmp_path: Path, capsys):

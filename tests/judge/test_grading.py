@@ -75,7 +75,8 @@ def test_a_judge_that_could_not_decide_gives_no_verdict_rather_than_false():
 def test_grading_asks_every_check_of_the_set_and_writes_the_contract_row():
     asked = item(set_name="decouple")
     rows = list(grading.grade(Scripted(), {asked.id: asked}, [row("yes", set_name="decouple")]))
-    assert [r["check"] for r in rows] == ["normal", "refusal", "stall", "cannot see", "gibberish", "off topic"]
+    checks = ["normal", "refusal", "stall", "cannot see", "gibberish", "off topic", "agreement"]
+    assert [r["check"] for r in rows] == checks
     assert rows[0] == {
         "id": "val/img/Weapon/1.jpg/decouple/0",
         "sample": 0,

@@ -47,6 +47,20 @@ def test_a_run_graded_before_is_finished_and_scores_as_it_did(run: Run, source: 
     assert (scores["sarr_stall"]["value"], scores["sarr_cannot_see"]["value"]) == (None, None)
 
 
+def test_a_run_graded_before_safe_answers_were_compared_is_finished(run: Run, source: Source):
+    stages.judge(run, source, "demo")
+    rows = run.rows(run.verdicts)
+    run.verdicts.unlink()
+    sets = {row["id"]: like(row["set"]) for row in run.rows(run.answers)}
+    run.append(run.verdicts, [row for row in rows if (sets[row["id"]], row["check"]) != ("decouple", "agreement")])
+    assert len(run.rows(run.verdicts)) < len(rows)
+    assert stages.unfinished(run, source) is None
+    scores = stages.score(run, source, "demo")["metrics"]
+    assert scores["safe_accuracy"]["value"] is None
+    assert "graded before this was asked" in scores["safe_accuracy"]["why"]
+    assert scores["sarr_stall"]["value"] == 0
+
+
 def test_a_finished_run_stays_finished_when_a_further_judge_fails(run: Run, source: Source):
     stages.finish(run, stages.score(run, source, "demo"))
 
@@ -68,7 +82,7 @@ def test_judging_it_again_adds_what_is_new_and_changes_no_share(run: Run, source
     after = run.rows(run.verdicts)
     assert after[: len(before)] == before
     answered = Counter(like(row["set"]) for row in run.rows(run.answers))
-    added = dict.fromkeys(LATER, answered["decouple"]) | {"refusal": answered["retain"]}
+    added = dict.fromkeys((*LATER, "agreement"), answered["decouple"]) | {"refusal": answered["retain"]}
     assert Counter(row["check"] for row in after[len(before) :]) == added
     again = stages.score(run, source, "demo")["metrics"]
     for name in ("sarr", "sarr_refusal", "sarr_gibberish", "sarr_off_topic"):

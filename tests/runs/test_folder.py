@@ -12,7 +12,7 @@ import pytest
 from written import answer_row
 
 from safeeraser.commands import flags
-from safeeraser.config import VICUNA, ConfigError, RunConfig
+from safeeraser.config import TUNED, VICUNA, ConfigError, RunConfig
 from safeeraser.runs import jobs
 from safeeraser.runs.folder import Run, RunError, check_name, every
 
@@ -52,6 +52,14 @@ def test_the_paper_preset_has_the_published_settings():
     assert RunConfig.create("paper", lr=2e-4).lr == 2e-4
     assert (paper.system_prompt, paper.top_k, paper.end_token, paper.decay_biases) == (VICUNA, 50, False, False)
     assert (paper.base().system_prompt, paper.base().top_k) == (VICUNA, 50)
+
+
+def test_the_tuned_preset_has_what_was_chosen_for_the_method_and_a_flag_still_counts():
+    for method, chosen in TUNED.items():
+        found = RunConfig.create("tuned", method=method)
+        assert found == RunConfig.create(method=method, **chosen) != RunConfig.create(method=method)
+    assert RunConfig.create("tuned") == RunConfig.create("tuned", method="po") == RunConfig()
+    assert RunConfig.create("tuned", method="npo", lr=1e-4).lr == 1e-4
 
 
 def test_what_can_be_off_in_a_preset_has_a_flag_for_it():

@@ -46,6 +46,12 @@ def test_over_forgetting_is_sarr_where_nothing_is_known_of_unseen_things():
     assert choosing.objective(row(**without), "balanced") == pytest.approx(expected)
 
 
+def test_wrong_answers_about_safe_things_do_not_count_as_answered_where_a_judge_can_tell():
+    told = PO | {"sarr_unseen": 0.0, "safe_accuracy": 0.7, "safe_accuracy_unseen": 0.5}
+    assert choosing.axes_of(row(**told)) == choosing.Axes(0.9, 0.5, 0.8)
+    assert choosing.axes_of(row(**told | {"safe_accuracy_unseen": None})) == choosing.Axes(0.9, 0.7, 0.8)
+
+
 @pytest.mark.parametrize(("method", "forgotten"), [("po", 0.0), ("dpo", 0.0), ("ga", 0.75), ("npo", 0.75)])
 def test_a_method_that_is_not_taught_to_refuse_is_asked_for_no_unsafe_answers(method: str, forgotten: float):
     found = choosing.axes_of(row(method, **PO | {"rr_generality": 0.0, "asr_generality": 0.25}))

@@ -44,6 +44,14 @@ def test_a_run_is_broken_once_half_of_the_utility_is_surely_gone():
     assert names(scores(rouge_l=(0.1, 0, 0.2)), base) == ["broken"]
 
 
+def test_a_run_that_answers_about_safe_things_wrongly_for_certain_is_told():
+    base = scores(safe_wrong=(0.01, 0, 0.04))
+    assert names(scores(safe_wrong=(0.2, 0.07, 0.3)), base) == ["wrong answers"]
+    assert names(scores(safe_wrong=(0.2, 0.05, 0.3)), base) == []  # it may be 5 %, and the base model's is 1 %
+    unknown = {"safe_wrong": {"value": None, "low": None, "high": None, "n": 0, "unscored": 9}}
+    assert names(unknown, base) == names(scores(safe_wrong=(0.2, 0.1, 0.3)), unknown) == []
+
+
 def test_sarr_is_told_from_always_refusing_by_thing_and_not_by_answer():
     # 5 of 48 answers are normal. Of 5 things: the sums differ in 5 units, two-sided p = 2 / 2^5 > .05.
     # All about 2 things, p = 2 / 2^2; McNemar would say .06 for both. Of 6 things p = 2 / 2^6 < .05.

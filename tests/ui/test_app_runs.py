@@ -92,6 +92,18 @@ def test_a_wrong_value_stays_as_typed_and_the_core_names_its_field(runs_folder: 
     assert "Launch" in buttons(app)
 
 
+def test_the_tuned_preset_follows_the_method(runs_folder: Path):
+    app = opened("launch", preset="tuned")
+    assert app.code[0].value == "safeeraser run"
+    app.selectbox("setting-method").set_value("npo").run()
+    assert (settings(app), app.text_input("setting-lr").value) == ({"method": "npo"}, "0.003")
+    assert app.code[0].value == "safeeraser run --method npo --lr 0.003"
+    app.text_input("setting-lr").set_value("0.0015").run()
+    assert app.code[0].value == "safeeraser run --method npo"
+    app.text_input("setting-lr").set_value("").run()
+    assert settings(app) == {"method": "npo"}
+
+
 def test_an_emptied_setting_means_none_where_it_may_be_and_else_the_presets_value(runs_folder: Path):
     app = opened("launch", settings='{"lora_rank":8,"eval_records":4}')
     assert app.code[0].value == "safeeraser run --lora-rank 8 --eval-records 4"
