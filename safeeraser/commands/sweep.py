@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from safeeraser import stages
 from safeeraser.commands import flags, running
 from safeeraser.commands.console import say, show_scores
-from safeeraser.config import PARTS, ConfigError, RunConfig
+from safeeraser.config import BASE, PARTS, ConfigError, RunConfig
 from safeeraser.data.rows import ScoreRow
 from safeeraser.losses import METHODS
 from safeeraser.runs import jobs, slurm
@@ -27,15 +27,19 @@ def _both(methods: Iterable[str]) -> tuple[Variant, ...]:
 # What needs more steps gets them, with PO + PD beside it at the same.
 _TWICE = {"epochs": 8.0}
 _LONGER = {"vicinal": _TWICE, "sine": _TWICE}
+_PARTS: tuple[Variant, ...] = (
+    {"method": "po", "pd": True, **_TWICE},
+    *({"method": "po", "pd": True, **settings, **_LONGER.get(part, {})} for part, settings in PARTS.items()),
+)
 
 # The base model is always the first row.
 SWEEPS: dict[str, tuple[Variant, ...]] = {
     "paper": _both(("ga", "gd", "kl", "po")),
+    "parts": ({"method": "po", "pd": True}, *_PARTS),
     "all": (
         *({"method": control, "pd": False} for control in ("always-refuse", "keyword-filter")),
         *_both(METHODS),
-        *({"method": "po", "pd": True, **settings, **_LONGER.get(part, {})} for part, settings in PARTS.items()),
-        {"method": "po", "pd": True, **_TWICE},
+        *_PARTS,
     ),
 }
 
@@ -46,10 +50,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--preset",
         dest="sweep",
         choices=SWEEPS,
-        default="paper",
-        help="which methods: paper is the base and GA, GD, KL, PO without and with PD; all is every method so, the "
-        "controls, and PO with PD and each of what methods can be combined with, the vicinal term and SineProject "
-        "with twice the steps, as PO with PD once more",
+        help="which methods: paper (the default) is the base and GA, GD, KL, PO without and with PD; parts is PO with "
+        "PD and each of what methods can be combined with, the vicinal term and SineProject with twice the steps, as "
+        "PO with PD once more; all is every method without and with PD, the controls, and parts. With --rows: only "
+        "these, of the settings that the other flags say",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of every method for each seed")
     parser.add_argument(
@@ -98,11 +102,12 @@ def do(options: argparse.Namespace) -> int:
     form, resources = _format(options), _resources(options)
     if options.short and form == "csv":
         raise ConfigError("--short has no effect on csv, which has every column; leave it out")
-    if options.rows:
-        show_scores(_rows(options.rows), form, options.output, short=options.short)
-        return 0
-    variants = SWEEPS[options.sweep]
+    variants = SWEEPS[options.sweep or "paper"]
     configs = [flags.config(options, **variant | {"seed": seed}) for seed, variant in product(options.seeds, variants)]
+    if options.rows:
+        rows = _rows(options.rows)
+        show_scores(_of(configs, rows) if options.sweep else rows, form, options.output, short=options.short)
+        return 0
     source = running.source(options)
     if options.on != "here":
         stages.check_data(configs[0], source)
@@ -124,6 +129,23 @@ def _rows(file: Path) -> list[ScoreRow]:
         place = "".join(f"{part}: " for part in wrong["loc"])
         said = f"no score rows as `safeeraser score --json` prints them: {place}{wrong['msg']}"
         raise ConfigError(f"--rows {file}: {said}") from None
+
+
+def _of(configs: list[RunConfig], rows: list[ScoreRow]) -> list[ScoreRow]:
+    """The rows of runs with these settings, whatever their seed, and of the base model. Raises ConfigError for none."""
+    wanted = {_kind(config) for one in configs for config in (one, one.base())}
+    found = [row for row in rows if _kind_of(row) in wanted]
+    if not any(row["method"] != BASE for row in found):
+        raise ConfigError("--rows: no row is of this --preset and these settings; leave --preset out to see all rows")
+    return found
+
+
+def _kind(config: RunConfig) -> tuple:
+    return config.method, config.pd and config.trains, config.parts, config.other_flags()
+
+
+def _kind_of(row: ScoreRow) -> tuple:
+    return row["method"], bool(row["pd"]), tuple(row.get("parts", ())), row.get("settings") or ""
 
 
 def _hand_over(configs: list[RunConfig], resources: slurm.Resources | None) -> None:

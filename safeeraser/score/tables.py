@@ -25,13 +25,16 @@ from safeeraser.score.metrics import METRICS, PAPER, REFUSALS, SARR_SPLIT, SCORE
 CONTEXT = ("model", "data", "judge", "decoding", "settings")
 TITLES = (SCORES, SARR_SPLIT, REFUSALS)
 # What is forgotten, what is over-forgotten, and what is kept: the columns of a table that is looked at once.
-SHORT = ("rr_generality", "sarr", "sarr_seen", "sarr_unseen", "rr_unseen", "retain_accuracy")
+SHORT = (
+    *("asr_generality", "rr_generality", "sarr", "sarr_seen", "sarr_unseen"),
+    *("safe_accuracy_unseen", "rr_unseen", "retain_accuracy"),
+)
 # What a table's numbers are good for, where that is not plain.
 NOTES = {
     PAPER: "As the published code counts: empty answers are left out, a failed judge call stays and counts for "
     "nothing. To be set beside published numbers only."
 }
-UNKNOWN = "–"
+UNKNOWN, DEFAULTS = "–", "defaults"
 FLAGS = "Flags"  # the column of what must be said before the numbers are read
 
 
@@ -63,7 +66,7 @@ class Summary:
 
 def context(row: Mapping[str, Any]) -> tuple[str, ...]:
     """What makes a row comparable, in words: only rows of one context that differ in the seed alone are averaged."""
-    return tuple(str(row.get(name) or "defaults") for name in CONTEXT)
+    return tuple(str(row.get(name) or DEFAULTS) for name in CONTEXT)
 
 
 def differing(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -107,7 +110,8 @@ def flags_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _order(context: tuple[str, ...], method: str, pd: float) -> tuple:
-    return context, place(method), pd
+    *same, settings = context  # the settings are a method's, the usual ones first
+    return same, place(method), pd, settings != DEFAULTS, settings
 
 
 def _cells(runs: Sequence[Mapping[str, Score]]) -> dict[str, Cell]:

@@ -24,7 +24,7 @@ from safeeraser import cli
 from safeeraser.assets import ASSETS
 from safeeraser.commands.flags import config as config_of
 from safeeraser.commands.sweep import SWEEPS
-from safeeraser.config import PARTS, RunConfig
+from safeeraser.config import PARTS, TUNED, RunConfig
 from safeeraser.losses import METHODS
 from safeeraser.runs.folder import Run, every
 
@@ -154,7 +154,7 @@ def test_the_sweep_of_all_has_every_method_control_and_combination_once():
     assert len({config.run_name() for config in configs}) == len(configs)
     longer = [config for config in configs if config.epochs != RunConfig().epochs]
     assert [(config.parts, config.other_flags()) for config in longer] == [
-        (parts, "--epochs 8.0") for parts in (("vicinal",), ("sine",), ())
+        (parts, "--epochs 8.0") for parts in ((), ("vicinal",), ("sine",))
     ]
     assert {(config.method, config.pd) for config in configs if config.trains and not config.parts} == {
         (method, pd) for method in METHODS for pd in (False, True)
@@ -164,6 +164,41 @@ def test_the_sweep_of_all_has_every_method_control_and_combination_once():
     assert not any(config.other_flags() for config in configs if config not in longer)
 
 
+def test_of_kept_rows_only_those_of_the_preset_and_settings_asked_for_are_shown(tmp_path: Path, capsys):
+    def row(seed: int, **settings) -> dict:
+        config = RunConfig.create(**settings, seed=seed)
+        return {"run": f"r{seed}", "model": "demo", "data": "demo", "data_hash": "", "decoding": "greedy"} | {
+            "method": config.method,
+            "pd": float(config.pd and config.trains),
+            "parts": list(config.parts),
+            "seed": seed,
+            "judge": "demo",
+            "settings": config.other_flags(),
+            "metrics": {},
+        }
+
+    rows = [row(0, method="base", pd=False), *(row(seed, method="npo") for seed in (0, 1))]
+    rows += [row(0, method="npo", **TUNED["npo"]), row(0), row(0, epochs=8.0), row(0, epochs=8.0, vicinal=1.0)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+
+    def shown(*flags: str) -> list[list[str]]:
+        assert cli.main(["sweep", "--rows", str(tmp_path / "rows.json"), "--format", "csv", *flags]) == 0
+        return [
+            [line["settings"], line["method"], line["runs"]]
+            for line in csv.DictReader(io.StringIO(capsys.readouterr().out))
+        ]
+
+    base, po = ["defaults", "base", "1"], ["defaults", "po", "1"]
+    longer = [["--epochs 8.0", "po", "1"], ["--epochs 8.0", "po + vicinal", "1"]]
+    assert len(shown()) == 6
+    assert shown("--preset", "paper") == [base, po]
+    assert shown("--preset", "parts") == [base, po, *longer]
+    assert shown("--preset", "all") == [base, ["defaults", "npo", "2"], po, *longer]
+    assert shown("--preset", "all", "--settings", "tuned") == [base, ["--lr 0.003", "npo", "1"], po, *longer]
+    assert cli.main(["sweep", "--rows", str(tmp_path / "rows.json"), "--preset", "paper", "--lr", "0.1"]) == 1
+    assert "no row is of this --preset and these settings" in capsys.readouterr().err
+
+
 def test_the_table_of_kept_rows_is_printed_and_nothing_runs(runs_folder: Path, tmp_path: Path, capsys):
     assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "csv"]) == 0
     assert [row["runs"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == ["1", *["3"] * 8]
@@ -171,7 +206,8 @@ def test_the_table_of_kept_rows_is_printed_and_nothing_runs(runs_folder: Path, t
     assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "markdown", "--short"]) == 0
     (header, *_) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| Method")]
     assert header == (
-        "| Method | PD | Runs | RR gen. | SARR | SARR seen | SARR unseen | RR unseen | Retain acc. | Flags |"
+        "| Method | PD | Runs | ASR gen. | RR gen. | SARR | SARR seen | SARR unseen | Safe acc. unseen | RR unseen "
+        "| Retain acc. | Flags |"
     )
     assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "csv", "--short"]) == 1
     assert "--short has no effect on csv" in capsys.readouterr().err
