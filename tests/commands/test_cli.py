@@ -189,7 +189,7 @@ def test_of_kept_rows_only_those_of_the_preset_and_settings_asked_for_are_shown(
         ]
 
     base, po = ["defaults", "base", "1"], ["defaults", "po", "1"]
-    longer = [["--epochs 8.0", "po", "1"], ["--epochs 8.0", "po + vicinal", "1"]]
+    longer = [["--epochs 8.0", "po", "1"], ["--epochs 8.0", "po+vicinal", "1"]]
     assert len(shown()) == 6
     assert shown("--preset", "paper") == [base, po]
     assert shown("--preset", "parts") == [base, po, *longer]
