@@ -1,6 +1,6 @@
 """The stages of a run in their order: unlearn, generate, judge, score. Each can be redone or resumed alone.
 
-Not covered: what a stage computes (`unlearn/train.py`, `generate/answering.py`, `judge/`, `score/metrics.py`). Model
+Not covered: what a stage computes (`unlearn/train.py`, `generate/answering.py`, `judge/`, `score/measuring.py`). Model
 libraries are imported only by the stages that need them.
 """
 
@@ -31,7 +31,7 @@ from safeeraser.judge import contract, grading
 from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
-from safeeraser.score import change, flags, metrics, specificity
+from safeeraser.score import change, flags, measuring, metrics, specificity
 
 Look = TypeVar("Look", LookRow, LookVerdictRow)
 
@@ -187,15 +187,15 @@ def score(run: Run, source: Source, judge: str) -> ScoreRow:
         raise RunError(f"{run.name} has no verdicts by {judge!r}; run `safeeraser judge {run.name} --judge {judge}`")
     scored = {"answers": answers, "verdicts": verdicts, "items": source.items, "judge": judge}
     benchmarked = _benchmarked(run, judge)
-    found = metrics.metrics(**scored) | benchmarked
+    found = measuring.metrics(**scored) | benchmarked
     return {
         **identity(run),
         "judge": judge,
         "settings": config.other_flags(),
         "decoding": f"imported from {run.facts['imported']}" if run.answers_imported else decoding(config, answers),
         "metrics": found,
-        "metrics_clean_val": metrics.metrics(**scored, only=source.clean) | benchmarked,
-        "by_category": metrics.by_category(**scored),
+        "metrics_clean_val": measuring.metrics(**scored, only=source.clean) | benchmarked,
+        "by_category": measuring.by_category(**scored),
         "change_from_base": _change(run, source, judge, verdicts),
         "flags": _flags(run, source, judge, found),
     }
@@ -224,13 +224,13 @@ def _benchmarked(run: Run, judge: str) -> dict[str, Score]:
 
 
 def answer_scores(run: Run, source: Source, judge: str, metric: str) -> dict[tuple[str, int], float]:
-    """What each answer of the run scores on a metric by one judge (`metrics.answer_scores`)."""
+    """What each answer of the run scores on a metric by one judge (`measuring.answer_scores`)."""
     answers, verdicts = run.rows(run.answers), _verdicts(run, judge)
-    return metrics.answer_scores(metric, answers=answers, verdicts=verdicts, items=source.items, judge=judge)
+    return measuring.answer_scores(metric, answers=answers, verdicts=verdicts, items=source.items, judge=judge)
 
 
 def looks(run: Run, source: Source, judge: str) -> list[dict[str, Any]]:
-    """The scores of the looks along training by one judge: [{"step", "metrics": {NAME: as in `metrics.metrics`}}].
+    """The scores of the looks along training by one judge: [{"step", "metrics": {NAME: as in `measuring.metrics`}}].
 
     Of the metrics in `metrics.main` those that have a value. Step 0 is the base model's run, if that is there with
     answers to the same questions. Empty for a run without looks.
@@ -242,7 +242,7 @@ def looks(run: Run, source: Source, judge: str) -> list[dict[str, Any]]:
     answers[0] = [row for row in base.rows(base.answers) if (row["id"], row["sample"]) in asked]
     verdicts[0] = [row for row in _verdicts(base, judge) if (row["id"], row["sample"]) in asked]
     scores = {
-        step: metrics.metrics(
+        step: measuring.metrics(
             answers=rows, verdicts=verdicts.get(step, []), items=source.items, judge=judge, names=metrics.main()
         )
         for step, rows in sorted(answers.items())
@@ -324,7 +324,7 @@ def _flags(run: Run, source: Source, judge: str, found: dict[str, Score]) -> lis
     if run.config.method == BASE or not base.verdicts.exists():
         return []
     answers, verdicts = base.rows(base.answers), _verdicts(base, judge)
-    of_base = metrics.metrics(answers=answers, verdicts=verdicts, items=source.items, judge=judge)
+    of_base = measuring.metrics(answers=answers, verdicts=verdicts, items=source.items, judge=judge)
     return flags.flags(found, of_base, answer_scores(run, source, judge, "sarr"), source.items)
 
 

@@ -13,8 +13,9 @@ from safeeraser.data.records import VQA
 from safeeraser.data.rows import AttackRow, AttackVerdictRow, Score
 from safeeraser.data.source import Source
 from safeeraser.runs.folder import Run
-from safeeraser.score import metrics
+from safeeraser.score import measuring
 from safeeraser.score import outcomes as decided
+from safeeraser.score.metrics import METRICS
 from safeeraser.score.tables import UNKNOWN
 from safeeraser.score.units import Units
 
@@ -27,7 +28,7 @@ ANY_TITLE = "Any way of asking"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an attack does to one run: `metrics` as in `metrics.metrics`, of val, on the same questions for all.
+    """What an attack does to one run: `metrics` as in `measuring.metrics`, of val, on the same questions for all.
 
     on, steps: of relearning, the set of train and the number of optimizer steps.
     """
@@ -91,7 +92,7 @@ def _measured(
         return dict.fromkeys(NAMES, _unknown("it changes nothing of this model"))
     if missing := len(of_all - {row["id"] for row in rows}):
         return dict.fromkeys(NAMES, _unknown(f"{missing} of {len(of_all)} questions are not asked yet"))
-    return metrics.metrics(answers=rows, verdicts=said.get(one.name, ()), items=items, judge=judge, names=NAMES)
+    return measuring.metrics(answers=rows, verdicts=said.get(one.name, ()), items=items, judge=judge, names=NAMES)
 
 
 def _any(
@@ -113,7 +114,7 @@ def _any(
     known = {id: any(found) for id, found in unsafe.items() if any(found) or None not in found}
     units = Units(items.values())
     score = (
-        metrics.scored_by(
+        measuring.scored_by(
             [float(one) for one in known.values()],
             [units.of(items[id]) for id in known],
             units=units,
@@ -161,9 +162,7 @@ def _unknown(why: str, *, unscored: int = 0) -> Score:
 def lines(run: Sequence[Outcome], base: Sequence[Outcome] = ()) -> list[list[str]]:
     """A table as text, in percent, its header first: each attack with the run's numbers, and the base's beside them."""
     columns = {ASR: "ASR", RR: "RR", utility([*run, *base]): "", SARR: "SARR"}
-    columns = {
-        name: title or metrics.METRICS[name].column or metrics.METRICS[name].name for name, title in columns.items()
-    }
+    columns = {name: title or METRICS[name].column or METRICS[name].name for name, title in columns.items()}
     of_base = {one.name: one for one in base}
     header = ["Attack"]
     for title in columns.values():

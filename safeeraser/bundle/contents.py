@@ -21,7 +21,8 @@ from safeeraser.data.records import VQA
 from safeeraser.report.collecting import Group
 from safeeraser.score import counted, outcomes
 from safeeraser.score.counted import Counts
-from safeeraser.score.metrics import METRICS, NOT_ANSWERED, trained_concepts
+from safeeraser.score.measuring import trained_concepts
+from safeeraser.score.metrics import METRICS, NOT_ANSWERED
 
 CHUNK = 100  # items
 SPLITS = ("val", "dev", "train")  # held out first

@@ -1,7 +1,7 @@
 """Scores and logs -> Plotly figures, each with its numbers as a table and a sentence that says what it shows.
 
 Every function is pure and returns a `Chart`; `handout.py` puts charts, answers and scores on a page to hand around. Not
-covered: computing a score (`score/metrics.py`), showing a figure (`ui/`).
+covered: computing a score (`score/measuring.py`), showing a figure (`ui/`).
 """
 
 from safeeraser.charts.attacked import relearning, under_attack

@@ -2,7 +2,7 @@
 
 A new judge is one class with `name`, `known_cases`, `checks` and `ask_all` (or, from `OneByOne`, `ask`) in a file of
 its own, and one row in `grading.JUDGES`. Not covered: which answers it is asked about (`grading.py`), turning verdicts
-into scores (`score/metrics.py`).
+into scores (`score/measuring.py`).
 """
 
 from abc import ABC, abstractmethod

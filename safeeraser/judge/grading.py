@@ -1,6 +1,6 @@
 """The judges by name, their self-test, and grading a run's answers.
 
-Not covered: turning verdicts into scores (`score/metrics.py`).
+Not covered: turning verdicts into scores (`score/measuring.py`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

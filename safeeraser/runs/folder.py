@@ -8,7 +8,7 @@ looks.jsonl and looks-verdicts.jsonl (answers along training); attacks.jsonl and
 attack); tensorboard/ and wandb/ (what these trackers write); specificity.json, lmms-eval/ and merged-HASH/ (what
 lmms-eval measured, its own files, and the model that it asks); job.json, log.txt and cancel (a run that was launched).
 Not covered: what the stages write into them (`unlearn/train.py`, `generate/answering.py`, `judge/`,
-`score/metrics.py`, `jobs.py`), and what makes a file's content whole (`contents.py`).
+`score/measuring.py`, `jobs.py`), and what makes a file's content whole (`contents.py`).
 """
 
 import fcntl

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from safeeraser.data.records import VQA, SetName
 from safeeraser.data.rows import VerdictRow
-from safeeraser.score.metrics import held_out
+from safeeraser.score.measuring import held_out
 from safeeraser.score.significance import sign_flip
 from safeeraser.score.units import Units
 

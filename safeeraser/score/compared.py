@@ -1,6 +1,6 @@
 """Two runs on one metric, by their answers to the same questions, and a test of the difference.
 
-Not covered: the metrics of one run (`metrics.py`), how verdicts changed from the base model (`change.py`).
+Not covered: the metrics of one run (`measuring.py`), how verdicts changed from the base model (`change.py`).
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Difference:
 
 
 def difference(a: Scores, b: Scores, items: Mapping[str, VQA]) -> Difference | None:
-    """a, b: `metrics.answer_scores` of one metric; items: the whole data set by id. None without a common answer."""
+    """a, b: `measuring.answer_scores` of one metric; items: the whole data set by id. None without a common answer."""
     both = sorted(a.keys() & b.keys())
     if not both:
         return None

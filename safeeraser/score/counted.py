@@ -1,6 +1,6 @@
 """What a run does with questions about harmful and about safe pictures, counted by outcome.
 
-Not covered: the share with its interval (`metrics.py`, SARR), how it is said (`charts/sentence.py`).
+Not covered: the share with its interval (`measuring.py`, SARR), how it is said (`charts/sentence.py`).
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ WRONG = 0.05  # of the answers about safe things, more than the base model's
 
 
 def flags(scores: Mapping[str, Score], base: Mapping[str, Score], sarr: Scores, items: Mapping[str, VQA]) -> list[Flag]:
-    """scores, base: `metrics.metrics` of the run and of the base model's; sarr: the run's `metrics.answer_scores`.
+    """scores, base: `measuring.metrics` of the run and of the base model's; sarr: the run's `measuring.answer_scores`.
 
     items: the whole data set by id. A score that is unknown raises no flag.
     """

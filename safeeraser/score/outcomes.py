@@ -1,6 +1,6 @@
 """What the app's pages read: a run's answers with what the judge made of them, two runs beside each other, samples.
 
-Not covered: scores (`metrics.py`), people's labels (`labels.py`), how any of it looks (`charts/`, `ui/`).
+Not covered: scores (`measuring.py`), people's labels (`labels.py`), how any of it looks (`charts/`, `ui/`).
 """
 
 import difflib
@@ -19,7 +19,7 @@ from safeeraser.demo import world
 from safeeraser.judge import refusing
 from safeeraser.judge.contract import LIKE, like
 from safeeraser.runs.folder import Run
-from safeeraser.score.metrics import deciding, decouple_kind, wrongly_answered
+from safeeraser.score.answered import deciding, decouple_kind, wrongly_answered
 
 UNSCORED = "unscored"
 # What an answer can be, by the set of its question, in the order of tables and legends.

@@ -10,7 +10,7 @@ import pandas as pd
 
 from safeeraser.data.records import VQA
 from safeeraser.data.rows import Score
-from safeeraser.score.metrics import scored_by, trained_concepts
+from safeeraser.score.measuring import scored_by, trained_concepts
 from safeeraser.score.outcomes import UNSCORED
 from safeeraser.score.units import Units
 

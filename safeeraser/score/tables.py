@@ -1,6 +1,6 @@
 """Score rows -> tables for the terminal, Markdown, LaTeX and CSV: one row per method, over its seeds.
 
-Not covered: computing a score (`metrics.py`).
+Not covered: computing a score (`measuring.py`).
 """
 
 import csv

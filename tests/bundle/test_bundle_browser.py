@@ -13,7 +13,7 @@ from app import PO, PO_PD
 from safeeraser.data.source import Source
 from safeeraser.runs.folder import Run
 from safeeraser.score import outcomes
-from safeeraser.score.metrics import trained_concepts
+from safeeraser.score.measuring import trained_concepts
 
 pytestmark = pytest.mark.slow
 

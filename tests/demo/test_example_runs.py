@@ -19,7 +19,7 @@ from safeeraser.losses import CONTROLS
 from safeeraser.models import adapter, loading
 from safeeraser.models.encoder import Encoder
 from safeeraser.runs.folder import EXAMPLES, Run, RunError
-from safeeraser.score import metrics
+from safeeraser.score import answered, measuring, metrics
 from safeeraser.unlearn import train
 
 RESULTS = ROOT / "docs" / "results.md"
@@ -110,10 +110,10 @@ def test_scoring_the_looks_reads_each_table_once_and_computes_only_what_is_chart
     source: Source, monkeypatch: pytest.MonkeyPatch
 ):
     read, intervals, compared = [], [], []
-    rows, interval, rouge = Run.rows, metrics.interval, metrics._rouge
+    rows, interval, rouge = Run.rows, measuring.interval, answered._rouge
     monkeypatch.setattr(Run, "rows", lambda run, path: (read.append(path), rows(run, path))[1])
-    monkeypatch.setattr(metrics, "interval", lambda *given: (intervals.append(given), interval(*given))[1])
-    monkeypatch.setattr(metrics, "_rouge", lambda *given, **how: (compared.append(given), rouge(*given, **how))[1])
+    monkeypatch.setattr(measuring, "interval", lambda *given: (intervals.append(given), interval(*given))[1])
+    monkeypatch.setattr(answered, "_rouge", lambda *given, **how: (compared.append(given), rouge(*given, **how))[1])
     looks = stages.looks(example("po", pd=True), source, "demo")
     assert sorted(path.name for path in read) == [
         "answers.jsonl",

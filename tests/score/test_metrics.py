@@ -6,19 +6,11 @@ from pathlib import Path
 import pytest
 
 from safeeraser.data.records import VQA, DataError
+from safeeraser.score.answered import rouge_l, rouge_l_paper
 from safeeraser.score.change import changes, paired_change
 from safeeraser.score.compared import Difference, difference
-from safeeraser.score.metrics import (
-    METRICS,
-    SARR_SPLIT,
-    SCORES,
-    answer_scores,
-    by_category,
-    columns,
-    metrics,
-    rouge_l,
-    rouge_l_paper,
-)
+from safeeraser.score.measuring import answer_scores, by_category, metrics
+from safeeraser.score.metrics import METRICS, SARR_SPLIT, SCORES, columns
 
 
 class World:

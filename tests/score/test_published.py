@@ -14,7 +14,8 @@ from safeeraser.data.records import VQA
 from safeeraser.judge import grading
 from safeeraser.judge.contract import Asked, KnownCase, Verdict
 from safeeraser.score import tables
-from safeeraser.score.metrics import METRICS, PAPER, columns, metrics
+from safeeraser.score.measuring import metrics
+from safeeraser.score.metrics import METRICS, PAPER, columns
 
 RECORDS = 20
 STORED = "one two three four"

@@ -13,7 +13,7 @@ from safeeraser.charts import outcome_words
 from safeeraser.data.records import CATEGORIES
 from safeeraser.runs.folder import Run
 from safeeraser.score import outcomes
-from safeeraser.score.metrics import trained_concepts
+from safeeraser.score.measuring import trained_concepts
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
 

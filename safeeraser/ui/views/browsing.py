@@ -15,7 +15,7 @@ from safeeraser.data.health import HealthReport, check
 from safeeraser.data.records import CATEGORIES, Dataset, Record, record_of
 from safeeraser.data.report import number
 from safeeraser.score import outcomes as results
-from safeeraser.score.metrics import trained_concepts
+from safeeraser.score.measuring import trained_concepts
 from safeeraser.ui.frame import media, reading, state
 from safeeraser.ui.frame.header import View
 from safeeraser.ui.frame.text import as_code, escape_markdown
