@@ -22,10 +22,15 @@ Fact = str | int | None  # None: it does not concern this row
 
 @dataclass(frozen=True)
 class Unlike:
-    """The runs that differ from most others in what makes numbers comparable, by name, and a sentence that says so."""
+    """The runs that differ from most others in what makes numbers comparable, by name, and a sentence that says so.
+
+    compare: whether they differ in settings alone, such as those that were chosen for a method: then their numbers may
+    stand beside the others'.
+    """
 
     runs: tuple[str, ...]
     says: str
+    compare: bool
 
 
 def unlike(rows: Iterable[Row], metrics: Iterable[str]) -> Unlike | None:
@@ -44,10 +49,12 @@ def unlike(rows: Iterable[Row], metrics: Iterable[str]) -> Unlike | None:
     odd = {name: words for name, words in zip(labels(shown), differing, strict=True) if words}
     if not odd:
         return None
+    compare = all(words.keys() == {"settings"} for words in odd.values())
     runs = tuple(row["run"] for row, words in zip(shown, differing, strict=True) if words)
-    told = "; ".join(f"{name} ({', '.join(words)})" for name, words in odd.items())
-    many = f"{len(runs)} of {len(shown)} runs {'is' if len(runs) == 1 else 'are'} unlike the others"
-    return Unlike(runs, f"{many}, so their numbers do not compare: {told}.")
+    told = "; ".join(f"{name} ({', '.join(words.values())})" for name, words in odd.items())
+    many = f"{len(runs)} of {len(shown)} runs {'is' if len(runs) == 1 else 'are'}"
+    how = "made with other settings" if compare else "unlike the others, so their numbers do not compare"
+    return Unlike(runs, f"{many} {how}: {told}.", compare)
 
 
 def _facts(row: Row, metrics: Sequence[str]) -> dict[str, Fact]:
@@ -62,12 +69,17 @@ def _facts(row: Row, metrics: Sequence[str]) -> dict[str, Fact]:
     return made | ({"settings": None} if row["method"] in UNTRAINED else {}) | asked
 
 
-def _differing(facts: dict[str, Fact], usual: dict[str, Fact]) -> list[str]:
-    """In what a row differs from the usual one, in words; of the metrics, the first is enough."""
+def _differing(facts: dict[str, Fact], usual: dict[str, Fact]) -> dict[str, str]:
+    """In what a row differs from the usual one, each in words; of the metrics, the first is enough."""
     parts = [part for part, there in usual.items() if None not in (facts[part], there) and facts[part] != there]
-    made = [f"{PARTS[part]} {str(facts[part])[:40]}, not {str(usual[part])[:40]}" for part in parts if part in PARTS]
-    asked = [f"{wording(name).name} on {facts[name]} answers, not {usual[name]}" for name in parts if name not in PARTS]
-    return [*made, *asked[:1]]
+    made = {part: f"{PARTS[part]} {_short(facts[part])}, not {_short(usual[part])}" for part in parts if part in PARTS}
+    asked = next((name for name in parts if name not in PARTS), None)
+    words = {} if asked is None else {asked: f"{wording(asked).name} on {facts[asked]} answers, not {usual[asked]}"}
+    return made | words
+
+
+def _short(fact: Fact) -> str:
+    return str(fact)[:40]
 
 
 def caveats(rows: Iterable[Row], metrics: Iterable[str]) -> list[str]:

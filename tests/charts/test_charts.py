@@ -257,6 +257,7 @@ def test_what_makes_numbers_incomparable_is_said(change: dict, words: str):
     assert odd is not None
     assert words in odd.says
     assert odd.runs == (row(seed=1)["run"],)
+    assert odd.compare is ("do not compare" not in odd.says) is ("settings" in change)
 
 
 def test_what_must_be_said_of_numbers_keeps_to_the_metrics_that_are_shown():

@@ -165,7 +165,7 @@ def test_seeds_are_averaged_and_other_settings_are_not(groups: list[Group]):
     told = {(line[0].text, line[found.texts + 1].text, line[at].text) for line in found.rows}
     assert {("defaults", "2", "29.9 ± 0.0"), ("--lr 0.5", "1", "29.9")} <= told
     text = texts.as_markdown([Group(group.source, runs, rows)], "")  # type: ignore
-    assert "is unlike the others" in text
+    assert "is made with other settings" in text
 
 
 def test_what_lmms_eval_measured_is_a_table_with_a_dash_where_it_did_not_run(groups: list[Group]):

@@ -133,12 +133,13 @@ def say_absent(absent: Sequence[Absent], judge: str | None) -> None:
 
 
 def warn_of_unlike(rows: Sequence[Row], names: Iterable[str]) -> None:
-    """The runs whose numbers do not compare with the others', in one line, and the button that leaves them out."""
+    """The runs that are unlike the others, in one line, and the button that leaves them out."""
     found = charts.unlike(rows, names)
     if found is None:
         return
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.warning(escape_markdown(found.says), icon=":material/warning:")
+    tell, icon = (left.info, ":material/tune:") if found.compare else (left.warning, ":material/warning:")
+    tell(escape_markdown(found.says), icon=icon)
     rest = [row["run"] for row in rows if row["run"] not in found.runs]
     right.button("Leave them out", on_click=state.put, kwargs={"runs": state.listed(rest)}, disabled=not rest)
 
