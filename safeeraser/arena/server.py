@@ -17,6 +17,7 @@ from safeeraser.score.labels import LONGEST_NAME
 
 PASSWORD = "SAFEERASER_ARENA_PASSWORD"
 SHORTEST_PASSWORD = 12  # characters
+EVERYWHERE = ("0.0.0.0", "::")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 # Before Gradio is imported: it reads some of these only then.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_HEARTBEAT_INTERVAL": "2"}
@@ -99,7 +100,8 @@ def _serve(
     except OSError as error:
         where = f"port {port} of {host}" if port else host
         raise ArenaError(f"cannot listen on {where}, perhaps another program does; choose another --port") from error
-    say(f"arena: {shared or local}")
+    everywhere = " and at every address of this machine" if host in EVERYWHERE else ""
+    say(f"arena: {shared or local}{everywhere}")
     blocks.block_thread()
 
 

@@ -50,6 +50,13 @@ def test_every_page_opens_when_there_is_no_run_at_all(
     assert marked(app)
 
 
+def test_home_counts_an_example_that_was_copied_once(open_page: Open, runs_folder: Path):
+    shutil.copytree(EXAMPLES / BASE, runs_folder / BASE)
+    examples = sum(path.is_dir() for path in EXAMPLES.iterdir())
+    (runs,) = [metric for metric in open_page("home").metric if metric.label == "Runs"]
+    assert (runs.value, runs.help) == (str(examples), f"{examples - 1} of them ship with the project")
+
+
 def made_data(folder: Path, **about: object) -> str:
     """A data set with one record and its two pictures, and, where it says something of itself, that."""
     safe = "pdset/image/Weapon/val/1.jpg"

@@ -56,11 +56,12 @@ def _number(view: View, run: Run, counts: Counts) -> str:
 
 def inventory(view: View) -> None:
     data = view.source.dataset
-    every, devices = jobs.every(), jobs.devices()
+    devices = jobs.devices()
+    every = {job.name: job.ships for job in reversed(jobs.every())}  # an example that was copied is the user's own
     cells = st.columns(4)
     cells[0].metric("Records", f"{len(data.records):,}", help=f"{len(data.train):,} train and {len(data.val):,} val")
     cells[1].metric("Question-answer pairs", f"{_pairs(data):,}")
-    cells[2].metric("Runs", f"{len(every):,}", help=f"{sum(job.ships for job in every)} of them ship with the project")
+    cells[2].metric("Runs", f"{len(every):,}", help=f"{sum(every.values())} of them ship with the project")
     cells[3].metric(
         "Devices", f"{len(devices)}", help=escape_markdown(", ".join(f"{k}: {v}" for k, v in devices.items()))
     )

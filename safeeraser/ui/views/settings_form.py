@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "LoRA": ("lora_rank", "lora_alpha", "lora_dropout", "train_projector"),
     "Answering": (
         *("system_prompt", "temperature", "top_k", "top_p", "samples", "max_new_tokens"),
-        *("answer_batch", "engine", "eval_records", "judge"),
+        *("answer_batch", "engine", "eval_split", "eval_records", "judge"),
     ),
 }
 OPEN = "What"
