@@ -7,14 +7,15 @@ them. What is chosen is then run on val, which no choice saw.
 import argparse
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from shlex import join
 from typing import Any
 
 from safeeraser import stages
 from safeeraser.commands import flags, running
-from safeeraser.commands.console import err, out, say, table
+from safeeraser.commands.console import err, out, printable, say, table
 from safeeraser.config import ConfigError, RunConfig, optional, tunable
 from safeeraser.data.rows import ScoreRow
 from safeeraser.runs import tunes
@@ -49,8 +50,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--eval-split", default="dev", metavar="dev", help="held-out split that is asked: always dev")
     parser.add_argument(
-        "--show", metavar="FILE", help=f"run nothing: print a choice again, by its file or name, or `{tunes.LAST}`"
+        "--show",
+        metavar="FILE",
+        help=f"run nothing: print a choice again, by its file or name, or `{tunes.LAST}`; or all choices of a folder",
     )
+    parser.add_argument("--format", choices=("text", "markdown"), help="with --show: of the table (default: text)")
     flags.add_json(parser, "the choice")
     flags.add_settings(parser, leave_out=("eval_split",))
 
@@ -59,9 +63,10 @@ def do(options: argparse.Namespace) -> int:
     if options.show:
         if options.over:
             raise ConfigError("--over has no effect with --show, which runs nothing; leave one out")
-        path = tunes.find(options.show)
-        _show(tunes.read(path), as_json=options.json)
+        _show_kept(options.show, options.format or "text", as_json=options.json)
         return 0
+    if options.format:
+        raise ConfigError("--format has no effect without --show; leave it out")
     _check_split(options.eval_split)
     over = _over(options.over)
     grid = _grid(options, over)
@@ -193,6 +198,46 @@ def _tune(
     }
 
 
+def _show_kept(name: str, form: str, *, as_json: bool) -> None:
+    """Print what is kept: one choice with all that is said of it, or one table of all choices in a folder."""
+    paths = tunes.within(Path(name)) if Path(name).is_dir() else [tunes.find(name)]
+    kept = [tunes.read(path) for path in paths]
+    if as_json:
+        print(json.dumps(kept if Path(name).is_dir() else kept[0], indent=1))
+    elif form == "markdown":
+        print(printable(_as_markdown(kept)))
+    elif Path(name).is_dir():
+        for tune in kept:
+            _print_table(tune)
+    else:
+        _show(kept[0], as_json=False)
+
+
+def _as_markdown(kept: Sequence[Tune]) -> str:
+    """One table: a line a configuration, by choice and then the best first; what was chosen is bold."""
+    names = _metrics(row for tune in kept for row in tune["rows"])
+    header = ["Runs", "Setting", *_titles(names), "Objective", "Flags"]
+    lines = [header, ["---", "---", *["---:"] * (len(names) + 1), "---"]]
+    for tune in kept:
+        for row in choosing.ranked(tune["rows"]):
+            setting = ", ".join(f"{name} {_setting(value)}" for name, value in row["settings"].items())
+            setting = f"**{setting}**" if row["run"] == tune["chosen"] else setting
+            lines.append([_flags_of(tune), setting, *_cells(row, names)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{_caption(kept)}"
+
+
+def _flags_of(tune: Tune) -> str:
+    """What was typed for all runs of a choice, without what is no part of the settings."""
+    words = tune["command"].split(" --over ")[0].removeprefix("safeeraser tune").replace(" --no-look-every", "").strip()
+    return f"`{words or '--method po'}`"
+
+
+def _caption(kept: Sequence[Tune]) -> str:
+    splits, goals = ({tune[name] for tune in kept} for name in ("split", "goal"))
+    said = " ".join(f"Objective ({tune['goal']}): {tune['says']}." for tune in kept[:1] if len(goals) == 1)
+    return f"Percent, on {', '.join(sorted(splits))}; bold is chosen. {said}".strip()
+
+
 def _show(tune: Tune, *, as_json: bool) -> None:
     """Print a choice: a line a configuration, the best first, and how the chosen one is reported."""
     if as_json:
@@ -213,22 +258,38 @@ def _show(tune: Tune, *, as_json: bool) -> None:
 
 
 def _print_table(tune: Tune) -> None:
-    from safeeraser.score.metrics import METRICS  # large
-
-    names = [name for name in choosing.LOOKED_AT if any(_known(row, name) for row in tune["rows"])]
-    titles = [METRICS[name].column or METRICS[name].name for name in names]
-    made = table("", *(name.replace("_", "-") for name in tune["over"]), *titles, "Objective", "Flags", "Run")
+    names = _metrics(tune["rows"])
+    made = table("", *(name.replace("_", "-") for name in tune["over"]), *_titles(names), "Objective", "Flags", "Run")
     for row in choosing.ranked(tune["rows"]):
         made.add_row(
             "*" if row["run"] == tune["chosen"] else "",
             *(_setting(row["settings"].get(name)) for name in tune["over"]),
-            *(_percent(row["metrics"].get(name, {}).get("value")) for name in names),
-            _percent(row["objective"]),
-            "failed" if row["error"] else ", ".join(flag["name"] for flag in row["flags"]),
+            *_cells(row, names),
             row["run"],
         )
     made.caption = f"Percent, on {tune['split']}. * is chosen. Objective ({tune['goal']}): {tune['says']}"
     out.print(made)
+
+
+def _metrics(rows: Iterable[Tried]) -> list[str]:
+    """Those of the metrics that a choice looks at of which some row has a value."""
+    rows = list(rows)
+    return [name for name in choosing.LOOKED_AT if any(_known(row, name) for row in rows)]
+
+
+def _titles(names: Iterable[str]) -> list[str]:
+    from safeeraser.score.metrics import METRICS  # large
+
+    return [METRICS[name].column or METRICS[name].name for name in names]
+
+
+def _cells(row: Tried, names: Iterable[str]) -> list[str]:
+    """The metrics, the objective and the flags of a configuration, as text."""
+    return [
+        *(_percent(row["metrics"].get(name, {}).get("value")) for name in names),
+        _percent(row["objective"]),
+        "failed" if row["error"] else ", ".join(flag["name"] for flag in row["flags"]),
+    ]
 
 
 def _known(row: Tried, name: str) -> bool:

@@ -110,6 +110,13 @@ def find(name: str) -> Path:
     raise RunError(f"--show {name[:200]}: there is no such choice of settings; in {folder()}: {names}")
 
 
+def within(folder: Path) -> list[Path]:
+    """The choices in a folder, in order of name. Raises RunError for none."""
+    if found := sorted(folder.glob("*.json")):
+        return found
+    raise RunError(f"--show {str(folder)[:200]}: there is no choice of settings (*.json) in this folder")
+
+
 def read(path: Path) -> Tune:
     """Raises DamagedError for a file that holds no choice."""
     return contents.read(path, Tune)

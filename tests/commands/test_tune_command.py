@@ -189,6 +189,37 @@ def test_a_choice_is_printed_again_by_its_file_its_name_or_as_the_last(
     assert len(list((runs_folder / "tunes").iterdir())) == 2  # another choice among the same runs
 
 
+def test_the_choices_of_a_folder_are_one_table_with_what_was_chosen_in_bold(
+    runs_folder: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys
+):
+    pretend({0.002: axes(0.9, 0.5), 1e-4: axes(0.9, 0.1), 1e-3: axes(0.9, 0.5, kept=0)}, monkeypatch)
+    over = ["--over", "lr=0.002,1e-4,1e-3"]
+    assert cli.main(["tune", *flags, *over]) == 0
+    assert cli.main(["tune", *flags, *over, "--method", "gd", "--vicinal", "0.5"]) == 0
+    capsys.readouterr()
+    assert cli.main(["tune", "--show", str(runs_folder / "tunes"), "--format", "markdown"]) == 0
+    header, _, *lines = capsys.readouterr().out.splitlines()
+    assert header == "| Runs | Setting | RR gen. | SARR | Retain acc. | Objective | Flags |"
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    po = sorted(line[1:] for line in cells if "--method gd" not in line[0])
+    assert po == [
+        ["**lr 0.0001**", "90.0", "10.0", "100.0", "93.1", ""],
+        ["lr 0.001", "90.0", "50.0", "0.0", "0.0", "broken"],
+        ["lr 0.002", "90.0", "50.0", "100.0", "73.0", ""],
+    ]
+    (of_gd,) = {line[0] for line in cells if "--method gd" in line[0]}
+    assert "--vicinal 0.5" in of_gd
+    assert "--over" not in of_gd
+    assert lines[-1].startswith("Percent, on dev; bold is chosen. Objective (balanced): harmonic mean of")
+    assert cli.main(["tune", "--show", str(runs_folder / "tunes"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    (runs_folder / "none").mkdir()
+    assert cli.main(["tune", "--show", str(runs_folder / "none")]) == 1
+    assert "there is no choice of settings (*.json) in this folder" in capsys.readouterr().err
+    assert cli.main(["tune", *flags, *over, "--format", "markdown"]) == 1
+    assert "--format has no effect without --show" in capsys.readouterr().err
+
+
 def test_what_cannot_be_shown_is_named(runs_folder: Path, capsys):
     assert cli.main(["tune", "--show", "last"]) == 1
     assert f"in {runs_folder / 'tunes'}: none" in capsys.readouterr().err
