@@ -10,16 +10,18 @@ from documents import README, ROOT, text_of
 
 from safeeraser import stages
 from safeeraser.assets import ASSETS
+from safeeraser.config import RunConfig
 from safeeraser.data.records import CATEGORIES
 from safeeraser.data.source import Source
 from safeeraser.generate import answering
 from safeeraser.generate.questions import look_questions
 from safeeraser.judge.grading import get, grade
-from safeeraser.losses import CONTROLS
+from safeeraser.losses import CONTROLS, METHODS
 from safeeraser.models import adapter, loading
 from safeeraser.models.encoder import Encoder
+from safeeraser.runs import tunes
 from safeeraser.runs.folder import EXAMPLES, Run, RunError
-from safeeraser.score import answered, measuring, metrics
+from safeeraser.score import answered, choosing, measuring, metrics
 from safeeraser.unlearn import train
 
 RESULTS = ROOT / "docs" / "results.md"
@@ -200,6 +202,18 @@ def test_the_base_model_is_small():
     network, _ = loading.load("demo")
     assert sum(p.numel() for p in network.parameters()) < 2.5e6
     assert all(p.dtype == torch.float32 for p in network.parameters())
+
+
+def test_the_tuned_preset_is_what_the_kept_choices_chose():
+    kept = [tunes.read(path) for path in tunes.within(ASSETS / "demo" / "tunes")]
+    over = {"lr": ["0.00075", "0.0015", "0.003"]}
+    alone = {tune["method"]: tune for tune in kept if tune["over"] == over and "--epochs" not in tune["command"]}
+    assert alone.keys() == METHODS.keys()
+    for method, tune in alone.items():
+        assert (tune["split"], tune["seed"], len(tune["rows"]), tune["pd"]) == ("dev", 0, 3, True)
+        best = choosing.ranked(tune["rows"])[0]
+        assert best["run"] == tune["chosen"]
+        assert RunConfig.create("tuned", method=method).lr == best["settings"]["lr"]
 
 
 def test_the_documented_tables_are_of_the_shipped_sweep():
