@@ -34,15 +34,24 @@ def source() -> Source:
 
 
 def example(method: str, *, pd: bool = False) -> Run:
-    (run,) = [r for r in EXAMPLE_RUNS if (r.config.method, r.config.pd) == (method, pd)]
+    (run,) = [r for r in EXAMPLE_RUNS if (r.config.method, r.config.pd, r.config.parts) == (method, pd, ())]
     return run
 
 
-def test_they_are_the_base_model_and_every_published_method_without_and_with_pd():
-    shown = {(run.config.method, run.config.pd) for run in EXAMPLE_RUNS}
-    untrained = {(method, False) for method in ("base", "always-refuse", "keyword-filter")}
-    assert shown == {*untrained, *((m, pd) for m in ("ga", "gd", "kl", "po") for pd in (False, True))}
+def test_they_are_the_base_model_every_published_method_the_vicinal_one_and_one_that_sarr_takes_in():
+    shown = {(run.config.method, run.config.pd, run.config.parts) for run in EXAMPLE_RUNS}
+    untrained = {(method, False, ()) for method in ("base", "always-refuse", "keyword-filter")}
+    published = {(m, pd, ()) for m in ("ga", "gd", "kl", "po") for pd in (False, True)}
+    assert shown == {*untrained, *published, ("po", True, ("vicinal",)), ("simnpo", True, ())}
     assert all(run.name == run.config.run_name() for run in EXAMPLE_RUNS)
+
+
+def test_what_sarr_takes_for_answers_has_its_flag():
+    run = example("simnpo", pd=True)
+    assert run.scores is not None
+    value = {name: score["value"] for name, score in run.scores["metrics"].items()}
+    assert value["sarr"] <= 0.1
+    assert "wrong answers" in [flag["name"] for flag in run.scores["flags"]]
 
 
 @pytest.mark.parametrize("run", EXAMPLE_RUNS, ids=lambda run: run.name)
@@ -86,10 +95,13 @@ def test_all_were_looked_at_along_training():
 def test_their_looks_ask_the_same_every_time_and_end_with_the_runs_own_answers(run: Run, source: Source):
     asked = [question.item.id for question in look_questions(source.dataset, run.config)]
     rows = run.rows(run.looks)
-    assert [(row["step"], row["id"]) for row in rows] == [(step, id) for step in range(40, 241, 40) for id in asked]
+    last = len(run.rows(run.log))
+    assert [(row["step"], row["id"]) for row in rows] == [
+        (step, id) for step in range(40, last + 1, 40) for id in asked
+    ]
     final = {row["id"]: row["answer"] for row in run.rows(run.answers)}
     # Another batch may round another way.
-    assert sum(row["answer"] == final[row["id"]] for row in rows if row["step"] == 240) >= 0.98 * len(asked)
+    assert sum(row["answer"] == final[row["id"]] for row in rows if row["step"] == last) >= 0.98 * len(asked)
     stored = run.rows(run.looks_verdicts)
     asked = {row["check"] for row in stored}
     graded = grade(get(run.config.judge), source.items, rows, wanted=lambda row, check: check in asked)

@@ -46,8 +46,8 @@ def test_a_run_is_broken_once_half_of_the_utility_is_surely_gone():
 
 def test_a_run_that_answers_about_safe_things_wrongly_for_certain_is_told():
     base = scores(safe_wrong=(0.01, 0, 0.04))
-    assert names(scores(safe_wrong=(0.2, 0.07, 0.3)), base) == ["wrong answers"]
-    assert names(scores(safe_wrong=(0.2, 0.05, 0.3)), base) == []  # it may be 5 %, and the base model's is 1 %
+    assert names(scores(safe_wrong=(0.2, 0.02, 0.3)), base) == ["wrong answers"]
+    assert names(scores(safe_wrong=(0.2, 0.01, 0.3)), base) == []  # it may be the base model's 1 %
     unknown = {"safe_wrong": {"value": None, "low": None, "high": None, "n": 0, "unscored": 9}}
     assert names(unknown, base) == names(scores(safe_wrong=(0.2, 0.1, 0.3)), unknown) == []
 

@@ -247,7 +247,7 @@ def test_the_list_shows_examples_with_scores_and_filters_by_the_address(runs_fol
     assert (row["State"], row["PD"], row["n of SARR"]) == ("✓ done", "without", score["n"])
     assert row["SARR (%)"] == pytest.approx(100 * score["value"], abs=0.01)
     few = opened("runs", methods="po,kl", find="-PD-").dataframe[0].value
-    assert sorted(few["Run"]) == ["demo-kl-pd-s0-37382a", "demo-po-pd-s0-44136f"]
+    assert sorted(few["Run"]) == ["demo-kl-pd-s0-1027d9", "demo-po-pd-s0-44136f"]
     none = opened("runs", find="nothing")
     assert "No run passes these filters" in words(none)
     assert len(press(none, "Clear all filters").dataframe[0].value) == len(table)
@@ -306,8 +306,8 @@ def test_the_losses_of_several_runs_lie_in_one_chart_of_a_term_that_is_chosen(ru
 def test_chosen_answers_stand_beside_each_other_the_base_models_first(runs_folder: Path):
     made("mine", "failed")
     found = {job.name: job for job in run_list.every()}
-    picked = [found[name] for name in ("mine", PO, GD, PO_PD, BASE, "demo-kl-s0-d2e5c6")]
-    assert [job.name for job in chosen_runs.comparable(picked)] == [BASE, PO, GD, PO_PD, "demo-kl-s0-d2e5c6"]
+    picked = [found[name] for name in ("mine", PO, GD, PO_PD, BASE, "demo-kl-s0-253e61")]
+    assert [job.name for job in chosen_runs.comparable(picked)] == [BASE, PO, GD, PO_PD, "demo-kl-s0-253e61"]
     app = press(chosen(PO, PO_PD, BASE), "Compare answers")
     assert app.title[0].value == "Compare answers"
     assert [address(app, name) for name in ("a", "b", "more")] == [BASE, PO, PO_PD]
