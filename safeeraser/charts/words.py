@@ -10,7 +10,7 @@ from safeeraser.charts.chart import shown
 from safeeraser.losses import BASE, CONTROLS, UNTRAINED, place
 from safeeraser.score.intervals import too_few
 from safeeraser.score.metrics import METRICS
-from safeeraser.score.tables import CONTEXT, context, differing
+from safeeraser.score.tables import CONTEXT, context, differing, order
 
 FEW = 10  # runs that are shown one by one; more of them by the means of their methods
 
@@ -90,7 +90,7 @@ def ordered(rows: Iterable[Row]) -> list[Row]:
 
     def key(row: Row) -> tuple[Any, ...]:
         made = place(row["method"]), row["pd"], row.get("parts", [])
-        return context(row), *made, row["seed"], row["run"]
+        return order(context(row), *made), row["seed"], row["run"]
 
     return sorted(rows, key=key)
 

@@ -58,7 +58,7 @@ def _only_refuses(sarr: Scores, items: Mapping[str, VQA]) -> Flag | None:
 
 
 def _wrong_answers(scores: Mapping[str, Score], base: Mapping[str, Score]) -> Flag | None:
-    """Whether the base model's share of wrong answers about safe things, which SARR leaves out, is below the interval."""
+    """Whether the base model gives surely fewer wrong answers about safe things, which are no part of SARR."""
     was, now, low = _value(base, "safe_wrong"), _value(scores, "safe_wrong"), scores.get("safe_wrong", {}).get("low")
     if was is None or now is None or low is None or low <= was:
         return None

@@ -91,7 +91,7 @@ def summarise(rows: Iterable[ScoreRow]) -> list[Summary]:
         groups.setdefault((context(row), method, row["pd"]), []).append(row)
     return [
         Summary(of, method, pd, len(runs), _cells([row["metrics"] for row in runs]), flags_of(runs))
-        for (of, method, pd), runs in sorted(groups.items(), key=lambda group: _order(*group[0]))
+        for (of, method, pd), runs in sorted(groups.items(), key=lambda group: _place(*group[0]))
     ]
 
 
@@ -109,9 +109,14 @@ def flags_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(name if count == len(rows) else f"{name} ({count} of {len(rows)})" for name, count in times.items())
 
 
-def _order(context: tuple[str, ...], method: str, pd: float) -> tuple:
-    *same, settings = context  # the settings are a method's, the usual ones first
-    return same, place(method), pd, settings != DEFAULTS, settings
+def order(context: tuple[str, ...], *made: Any) -> tuple:
+    """A key to sort by: the context without the settings, how it was made, then the settings, the usual first."""
+    *same, settings = context
+    return same, made, settings != DEFAULTS, settings
+
+
+def _place(context: tuple[str, ...], method: str, pd: float) -> tuple:
+    return order(context, place(method), pd)
 
 
 def _cells(runs: Sequence[Mapping[str, Score]]) -> dict[str, Cell]:

@@ -127,10 +127,10 @@ def test_the_index_says_what_every_run_makes_of_every_question(po: Group):
     assert index["items"]["split"][-1] == "train"
     (pair,) = index["pairs"]
     assert [index["runs"][run]["label"] for run in pair["runs"]] == ["PO", "PO+PD", "base"]
-    assert [part["number"] for part in pair["parts"]] == ["384 of 384", "115 of 384", "4 of 384"]
+    assert [part["number"] for part in pair["parts"]] == ["384 of 384", "111 of 384", "4 of 384"]
     assert pair["parts"][1]["sure"] == "30 %, 95 % interval 20–42 %"
     sarr = next(metric for metric in index["metrics"] if metric["key"] == "sarr")
-    assert (sarr["scores"][2]["text"], sarr["scores"][2]["says"]) == ("29.9", "95 % interval 20.1 to 42.1, n = 384")
+    assert (sarr["scores"][2]["text"], sarr["scores"][2]["says"]) == ("28.9", "95 % interval 18.9 to 41.6, n = 384")
     assert len(index["cases"]) == 384
     safe, harmful = index["cases"][0]
     assert index["items"]["id"][safe].replace("/decouple/", "/forget/") == index["items"]["id"][harmful]

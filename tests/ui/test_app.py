@@ -141,7 +141,7 @@ def test_home_says_in_numbers_and_one_case_what_over_forgetting_is(open_page: Op
     app = open_page()
     assert "One of 384 cases of val" in marked(app)
     assert "PO refuses<br><b>384 of 384</b>" in html(app)
-    assert "PO with Prompt Decouple no longer answers<br><b>115 of 384</b>" in html(app)
+    assert "PO with Prompt Decouple no longer answers<br><b>111 of 384</b>" in html(app)
     assert "The base model does not answer<br><b>4 of 384</b>" in html(app)
     assert "95 % interval 20–42 %" in html(app)
     before = html(app)
@@ -236,7 +236,7 @@ def test_browse_filters_by_the_outcome_of_the_run(open_page: Open):
     lost = {
         row["id"].rsplit("/", 2)[0]
         for row in Run(EXAMPLES / PO_PD).rows(EXAMPLES / PO_PD / "verdicts.jsonl")
-        if row["check"] == "normal" and row["verdict"] is False
+        if row["check"] == "normal" and row["verdict"] is False and "/decouple/" in row["id"]
     }
     assert f"**{len(lost)} records**" in marked(app)
     assert 0 < len(lost) < 96

@@ -12,10 +12,10 @@ from app import BASE, PO, PO_PD, html, opened, words
 from safeeraser.config import RunConfig
 from safeeraser.runs.folder import DRY, EXAMPLES, Run, root
 
-COUNTED = {"Base model": "4 of 384 (1 %)", "PO · seed 0": "384 of 384 (100 %)", "PO + PD · seed 0": "115 of 384 (30 %)"}
+COUNTED = {"Base model": "4 of 384 (1 %)", "PO · seed 0": "384 of 384 (100 %)", "PO + PD · seed 0": "111 of 384 (29 %)"}
 SAID = {
     "PO refuses": "384 of 384",
-    "PO with Prompt Decouple no longer answers": "115 of 384",
+    "PO with Prompt Decouple no longer answers": "111 of 384",
     "The base model does not answer": "4 of 384",
 }
 TRIAL = {"max_steps": 20, "eval_records": 8}

@@ -223,7 +223,7 @@ def _refusal_beside_base(page: Page) -> None:
 
 
 SAID = (
-    *("PO refuses", "384 of 384", "PO with Prompt Decouple no longer answers", "115 of 384"),
+    *("PO refuses", "384 of 384", "PO with Prompt Decouple no longer answers", "111 of 384"),
     "The base model does not answer",
 )
 

@@ -25,7 +25,7 @@ from safeeraser.ui.parts import answers
 
 Row = Mapping[str, Any]
 
-MOST = 12  # runs that are shown when none is chosen
+MOST = 16  # runs that are shown when none is chosen
 CLEAN = "Clean val is val without every record whose picture or question occurs in train too."
 
 
