@@ -27,7 +27,7 @@ from safeeraser.charts.words import (
     title,
     wording,
 )
-from safeeraser.losses import method_name
+from safeeraser.losses import method_name, with_parts
 from safeeraser.score.tables import context, differing
 
 WIDTH = 0.92  # of a bar
@@ -110,16 +110,14 @@ def _marks(points: Sequence[Point]) -> tuple[list[Mark], dict[float, str]]:
     for point in points:
         row = point.row
         bar = (row["pd"],) if len(points) > FEW else (row["pd"], point.name)
-        methods.setdefault((context(row), row["method"]), {}).setdefault(bar, []).append(point)
+        method = with_parts(row["method"], row.get("parts", ()))
+        methods.setdefault((context(row), method), {}).setdefault(bar, []).append(point)
     marks: list[Mark] = []
     slots: dict[float, str] = {}
     place = 0.0
-    for groups in methods.values():
+    for (_, method), groups in methods.items():
         first = next(iter(groups.values()))[0].row
-        words = [
-            method_name(first["method"]),
-            *apart(first, varying),
-        ]
+        words = [method_name(method), *apart(first, varying)]
         slots[place + (len(groups) - 1) / 2] = "<br>".join(map(shown, words))
         for group in groups.values():
             known = tuple(point for point in group if point.score["value"] is not None)

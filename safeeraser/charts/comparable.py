@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from safeeraser.charts.words import Row, labels, ordered, wording
+from safeeraser.charts.words import Row, labels, ordered, percent, wording
 from safeeraser.judge import measured
 from safeeraser.losses import UNTRAINED
 from safeeraser.score.metrics import METRICS
@@ -87,7 +87,7 @@ def caveats(rows: Iterable[Row], metrics: Iterable[str]) -> list[str]:
     shown, metrics = ordered(rows), list(metrics)
     proxy = any(row["judge"] == "rules" for row in shown) and any(name.startswith("asr") for name in metrics)
     said = ["ASR by the rules judge is a proxy: answered and meaningful."] if proxy else []
-    return [*_unscored(shown, metrics), *said, *_rules(shown, metrics)]
+    return [*_unscored(shown, metrics), *said, *_rules(shown, metrics), *_wrong_answers(shown, metrics)]
 
 
 def _rules(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
@@ -97,6 +97,19 @@ def _rules(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
     counted = {outcome for name in metrics if name in METRICS for outcome in METRICS[name].opens}
     wanted = {"refusal": "refuses", "stall": "stalls", "cannot see": "cannot see", "gibberish": "gibberish"}
     return [said for check, said in measured.of_rules().items() if wanted[check] in counted]
+
+
+def _wrong_answers(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
+    """Beside SARR: the runs of which it takes many wrong answers for answers."""
+    if not any(name.startswith("sarr") for name in metrics):
+        return []
+    wrong = {
+        label: percent(row["metrics"].get("safe_wrong", {}))
+        for row, label in zip(rows, labels(rows), strict=True)
+        if any(flag["name"] == "wrong answers" for flag in row.get("flags", ()))
+    }
+    told = ", ".join(f"{label} {share:.1f} %" for label, share in wrong.items() if share is not None)
+    return [f"Not in SARR are wrong answers, of which these give more than the base model: {told}."] if told else []
 
 
 def _unscored(rows: Sequence[Row], names: Sequence[str]) -> list[str]:

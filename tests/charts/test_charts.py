@@ -223,6 +223,19 @@ def test_a_run_that_two_judges_graded_keeps_two_choices():
     assert charts.bars(rows, "sarr").choices == {"PO (demo)": "demo-po-s0", "PO (rules)": "demo-po-s0"}
 
 
+def test_a_combination_has_a_name_of_its_own_below_its_bar():
+    chart = charts.bars([POPD, row(seed=1, pd=1, sarr=0.1) | {"parts": ["vicinal"]}], "sarr")
+    assert chart.figure.layout.xaxis.ticktext == ("PO", "PO+vicinal")
+
+
+def test_beside_sarr_stands_who_gives_wrong_answers():
+    flag = {"name": "wrong answers", "why": "x"}
+    liar = row("simnpo", pd=1, sarr=0.1, safe_wrong=0.25) | {"flags": [flag]}
+    (said,) = charts.caveats([POPD, liar], ["sarr"])
+    assert said == "Not in SARR are wrong answers, of which these give more than the base model: SimNPO+PD 25.0 %."
+    assert charts.caveats([POPD, liar], ["rr_generality"]) == charts.caveats([POPD], ["sarr"]) == []
+
+
 def test_rows_that_compare_give_no_warning():
     assert charts.unlike(ROWS, ["sarr", "asr_generality"]) is None
     assert charts.caveats(ROWS, ["sarr"]) == []
