@@ -19,7 +19,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from safeeraser.assets import ASSETS
-from safeeraser.models import checks, families
+from safeeraser.models import checks, families, tower
 from safeeraser.models.checks import ModelError
 
 VIDEOS = "video_processor"
@@ -112,12 +112,12 @@ def complete(model: str, processor: Any, network: PreTrainedModel) -> None:
         raise ModelError(f"--model {model}: the processor has no chat template; add a chat_template.jinja to it")
     if processor.tokenizer.eos_token is None:
         raise ModelError(f"--model {model}: the tokenizer names no end token; is its tokenizer_config.json missing?")
+    tower.check(model, network)
     if hasattr(processor, "num_additional_image_tokens"):
         described = network.config
         processor.patch_size = described.vision_config.patch_size
         processor.vision_feature_select_strategy = described.vision_feature_select_strategy
-        has_class_token = any(name.endswith("class_embedding") for name, _ in network.named_parameters())
-        processor.num_additional_image_tokens = int(has_class_token)
+        processor.num_additional_image_tokens = sum(tower.before_patches(network))
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token  # padding is masked: any token will do
 

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from safeeraser.config import RunConfig
-from safeeraser.models import adapter, checks, families, loading
+from safeeraser.models import adapter, checks, families, loading, tower
 from safeeraser.models.checks import ModelError
 from safeeraser.models.families import Family
 from safeeraser.plan.sizes import Architecture
@@ -58,7 +58,7 @@ def read(config: RunConfig) -> Architecture:
     network, source = skeleton(config.model)
     described: Any = network.config
     family = families.of(config.model, described.model_type)
-    parts = _parts(network, family)
+    parts, misread = _parts(network, family), tower.misread(network)
     with torch.device("meta"):
         adapted = adapter.attach(network, config)
     layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
@@ -82,6 +82,7 @@ def read(config: RunConfig) -> Architecture:
         vocabulary=output.weight.shape[0],
         picture_tokens=family.picture_tokens(described),
         alone=families.alone(described.model_type),
+        misread=misread,
     )
 
 
