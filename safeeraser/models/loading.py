@@ -132,7 +132,7 @@ def _four_bit(model: str, model_type: str, precision: str, device: str) -> dict[
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=DTYPES[precision],
-        llm_int8_skip_modules=[f"model.{family.vision}", f"model.{family.projector}", "lm_head"],
+        llm_int8_skip_modules=family.unquantized,
     )
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     return {

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig
 from transformers.models.smolvlm import processing_smolvlm
+from transformers.quantizers.quantizers_utils import should_convert_module
 
 from safeeraser import cli
 from safeeraser.config import VICUNA, RunConfig
@@ -434,6 +435,24 @@ def test_four_bits_without_their_package_say_what_to_install(checkpoints, monkey
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(ModelError, match=r"pip install 'bitsandbytes>=0\.45'"):
         loading.load(str(checkpoints["llava"]), quantization="4bit")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_four_bits_leave_out_modules_of_the_model_and_store_the_language_models_linear_layers(
+    family, checkpoints, monkeypatch
+):
+    """By the rule with which transformers chooses what bitsandbytes stores; see below for the storing itself."""
+    network, _ = loading.load(str(checkpoints[family]))
+    parts = families.FAMILIES[family]
+    monkeypatch.setattr(loading, "find_spec", lambda name: name)
+    how = loading._four_bit(str(checkpoints[family]), family, "bf16", "cpu")
+    kept = how["quantization_config"].llm_int8_skip_modules
+    assert {name for name, _ in network.named_modules()} >= set(kept)
+    stored = [
+        name for name, part in network.named_modules() if type(part) is nn.Linear and should_convert_module(name, kept)
+    ]
+    assert len(stored) == 14
+    assert all(name.startswith(f"model.{parts.language}.layers.") for name in stored)
 
 
 needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
