@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from transformers import (
-    AutoConfig,
     AutoModelForImageTextToText,
     LlavaConfig,
     PreTrainedConfig,
@@ -108,7 +107,7 @@ def _described(model: str) -> tuple[PreTrainedConfig, str]:
     source, known = loading.checkpoint(model), model in PUBLISHED
     try:
         with checks.explained(model, source):
-            return AutoConfig.from_pretrained(source, local_files_only=known), f"config.json of {model}"
+            return loading.read_config(model, source, local_files_only=known), f"config.json of {model}"
     except ModelError:
         if not known:
             raise
