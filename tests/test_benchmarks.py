@@ -36,9 +36,11 @@ def measured(words: list[str], file: Path) -> None:
     [
         ["training.py", "--model", "demo", "--method", "kl", "--records", "1", "--rounds", "1"],
         ["training.py", "--model", "shapes", "--records", "1", "--rounds", "1"],
+        ["training.py", "--model", "shapes-qwen", "--records", "1", "--rounds", "1"],
         ["generation.py", "--model", "demo", "--questions", "24", "--rounds", "1"],
+        ["generation.py", "--model", "shapes-qwen", "--random-weights", "--questions", "12", "--rounds", "1"],
     ],
-    ids=["training-demo", "training-shapes", "generation-demo"],
+    ids=["training-demo", "training-shapes", "training-qwen", "generation-demo", "generation-qwen"],
 )
 def test_a_benchmark_compares_two_ways_that_compute_the_same(words: list[str], tmp_path: Path):
     file = tmp_path / "rows.json"
@@ -84,6 +86,6 @@ def test_the_gpu_script_goes_on_after_a_failure_and_names_it(tmp_path: Path):
     )
     assert done.returncode == 1
     assert re.findall(r"^== (\S+): ", done.stdout, re.MULTILINE) == [
-        *("training", "training-kl", "generation", "memory", "vicinal")
+        *("training", "training-kl", "generation", "memory", "vicinal", "training-further", "generation-further")
     ]
     assert done.stderr == "not measured: memory vicinal\n"

@@ -13,11 +13,11 @@ from safeeraser.data.rows import AnswerRow
 from safeeraser.generate import decode, sampling
 from safeeraser.generate.controls import PROMPT, AlwaysRefuse, Engine, KeywordFilter
 from safeeraser.generate.questions import Question, questions
-from safeeraser.models import adapter, checks, families, features, gate, loading
+from safeeraser.models import adapter, checks, families, features, gate, loading, tower
 from safeeraser.models.encoder import Encoder
 from safeeraser.runs import processes
 from safeeraser.runs.folder import Run, RunError
-from safeeraser.runs.progress import Reporter
+from safeeraser.runs.progress import Reporter, note
 
 # Rows go to the disk together: this many, or those of this many seconds.
 ROWS, SECONDS = 64, 1.0
@@ -36,8 +36,8 @@ class OwnModel:
         config = own_config(self.run)
         with checks.explain_memory(f"Lower --answer-batch (now {config.answer_batch})."):
             model, encoder = own_model(self.run)
-            if self.progress and config.engine == "shared" and (why := families.alone(model.config.model_type)):
-                self.progress.console.print(f"note: {why}")
+            note(self.progress, families.alone(model.config.model_type) if config.engine == "shared" else None)
+            note(self.progress, tower.misread(model))
             yield from answers(model, encoder, asked, config, workers=config.workers)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,19 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
     ),
     (SafetensorError, "a weights file is cut short or broken; download it again ({error})"),
 )
+# The same by what transformers says.
+WORDS = (
+    (
+        "does not recognize this architecture",
+        f"transformers {transformers.__version__} does not know the model_type in its config.json; if it is a new one, "
+        "install a newer transformers, else choose another model",
+    ),
+    (
+        "custom code",
+        "its architecture is code that comes with the checkpoint, and that is not run here; choose a model that "
+        "transformers has itself",
+    ),
+)
 
 
 class ModelError(SafeEraserError):
@@ -54,15 +67,25 @@ def explained(model: str, source: str) -> Iterator[None]:
     """Turn what loading raises into a ModelError that says what to do."""
     if Path(source).is_dir() and not (Path(source) / "config.json").exists():
         raise ModelError(f"--model {model}: the folder holds no checkpoint: there is no config.json in it")
+    if Path(source).is_dir():
+        _check_object(model, Path(source) / "config.json")
     try:
         yield
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError, hub.StrictDataclassError) as error:
         causes: list[BaseException] = [error]
         while cause := causes[-1].__cause__ or causes[-1].__context__:
             causes.append(cause)
-        known = (advice for kind, advice in REASONS if any(isinstance(cause, kind) for cause in causes))
-        why = next(known, "{error}").format(source=source, error=error)
+        known = [advice for kind, advice in REASONS if any(isinstance(cause, kind) for cause in causes)]
+        known += [advice for words, advice in WORDS if words in str(error)]
+        why = next(iter(known), "{error}").format(source=source, error=error)
         raise ModelError(f"--model {model}: cannot be loaded: {why}") from error
+
+
+def _check_object(model: str, file: Path) -> None:
+    """Raise ModelError for JSON that is no object, on which transformers would stumble; other faults it names."""
+    with suppress(ValueError):
+        if not isinstance(json.loads(file.read_bytes()), dict):
+            raise ModelError(f"--model {model}: its config.json holds no object, as {{...}} is one")
 
 
 def check_files(model: str, folder: Path) -> None:

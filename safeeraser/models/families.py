@@ -80,6 +80,11 @@ class Family:
         """The linear layers of the language model; the vision tower has layers of the same names and stays frozen."""
         return rf".*{self.language}.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
+    @property
+    def unquantized(self) -> list[str]:
+        """The names of the modules that 4-bit storage leaves as they are: all but the language model's layers."""
+        return [f"model.{self.vision}", f"model.{self.projector}", "lm_head"]
+
 
 _LLAVA = Family(
     language="language_model",

@@ -19,10 +19,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from safeeraser.assets import ASSETS
-from safeeraser.models import checks, families
+from safeeraser.models import checks, families, tower
 from safeeraser.models.checks import ModelError
 
 VIDEOS = "video_processor"
+# What processors call the number of tokens that they write for a picture, or for a tile of one.
+TOKENS = ("image_seq_length", "image_seq_len", "num_image_tokens")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -43,13 +45,18 @@ def load(
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
     with checks.explained(model, source):
-        described = _described(model, source)
+        described = read_config(model, source)
         if Path(source).is_dir():
             checks.check_files(model, Path(source))
         how = {} if quantization == "none" else _four_bit(model, described.model_type, precision, device)
         with checks.quiet():
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                source, dtype=DTYPES[precision], output_loading_info=True, ignore_mismatched_sizes=True, **how
+                source,
+                dtype=DTYPES[precision],
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                trust_remote_code=False,
+                **how,
             )
         processor = read_processor(source, described)
     network, found = loaded
@@ -63,11 +70,12 @@ def check_trains(model: str) -> None:
     """Raise ModelError unless a model, of which only config.json is read, is of a family that can be trained."""
     source = checkpoint(model)
     with checks.explained(model, source):
-        families.of(model, _described(model, source).model_type)
+        families.of(model, read_config(model, source).model_type)
 
 
-def _described(model: str, source: str) -> PreTrainedConfig:
-    described = AutoConfig.from_pretrained(source)
+def read_config(model: str, source: str, **how: Any) -> PreTrainedConfig:
+    """The configuration of a vision-language model, else ModelError. Code that comes with a checkpoint is never run."""
+    described = AutoConfig.from_pretrained(source, trust_remote_code=False, **how)
     if described.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise ModelError(
             f"--model {model}: a model of type {described.model_type!r} does not answer questions about pictures; "
@@ -93,14 +101,14 @@ def read_processor(source: str, described: PreTrainedConfig, **how: Any) -> Any:
         # Asked for in reading, in making and in saving a processor.
         kind.get_attributes = classmethod(lambda cls: left)
     # Named outright: without torchvision, transformers would fall back to the PIL image processor with a warning.
-    return AutoProcessor.from_pretrained(source, backend="pil", **how)
+    return AutoProcessor.from_pretrained(source, backend="pil", trust_remote_code=False, **how)
 
 
 def skeleton(model: str) -> PreTrainedModel:
     """The model that `load` gives, without its weights: its tensors have shapes alone. Raises ModelError."""
     source = checkpoint(model)
     with checks.explained(model, source), torch.device("meta"):
-        return AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(source))
+        return AutoModelForImageTextToText.from_config(read_config(model, source))
 
 
 def complete(model: str, processor: Any, network: PreTrainedModel) -> None:
@@ -112,14 +120,31 @@ def complete(model: str, processor: Any, network: PreTrainedModel) -> None:
         raise ModelError(f"--model {model}: the processor has no chat template; add a chat_template.jinja to it")
     if processor.tokenizer.eos_token is None:
         raise ModelError(f"--model {model}: the tokenizer names no end token; is its tokenizer_config.json missing?")
+    tower.check(model, network)
+    _check_fits(model, processor, network.config)
     if hasattr(processor, "num_additional_image_tokens"):
         described = network.config
         processor.patch_size = described.vision_config.patch_size
         processor.vision_feature_select_strategy = described.vision_feature_select_strategy
-        has_class_token = any(name.endswith("class_embedding") for name, _ in network.named_parameters())
-        processor.num_additional_image_tokens = int(has_class_token)
+        processor.num_additional_image_tokens = sum(tower.before_patches(network))
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token  # padding is masked: any token will do
+
+
+def _check_fits(model: str, processor: Any, described: Any) -> None:
+    """Raise ModelError for a processor that writes pictures otherwise than the model's configuration has them."""
+    family = families.of_config(described)
+    if family is families.UNKNOWN:
+        return
+    wrong = None
+    written = next((found for name in TOKENS if (found := getattr(processor, name, None))), None)
+    if written and written != (taken := family.picture_tokens(described)):
+        wrong = f"writes {written} tokens for a picture, the model takes {taken}"
+    cut = getattr(processor.image_processor, "patch_size", None)
+    if family.grid and cut != (taken := described.vision_config.patch_size):
+        wrong = f"cuts patches of {cut} pixels, the model takes {taken}"
+    if wrong:
+        raise ModelError(f"--model {model}: the processor {wrong}; give it the files of the same checkpoint")
 
 
 def _four_bit(model: str, model_type: str, precision: str, device: str) -> dict[str, Any]:
@@ -132,7 +157,7 @@ def _four_bit(model: str, model_type: str, precision: str, device: str) -> dict[
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=DTYPES[precision],
-        llm_int8_skip_modules=[f"model.{family.vision}", f"model.{family.projector}", "lm_head"],
+        llm_int8_skip_modules=family.unquantized,
     )
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     return {

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from transformers import (
-    AutoConfig,
     AutoModelForImageTextToText,
     LlavaConfig,
     PreTrainedConfig,
@@ -17,7 +16,7 @@ from transformers import (
 )
 
 from safeeraser.config import RunConfig
-from safeeraser.models import adapter, checks, families, loading
+from safeeraser.models import adapter, checks, families, loading, tower
 from safeeraser.models.checks import ModelError
 from safeeraser.models.families import Family
 from safeeraser.plan.sizes import Architecture
@@ -58,7 +57,7 @@ def read(config: RunConfig) -> Architecture:
     network, source = skeleton(config.model)
     described: Any = network.config
     family = families.of(config.model, described.model_type)
-    parts = _parts(network, family)
+    parts, misread = _parts(network, family), tower.misread(network)
     with torch.device("meta"):
         adapted = adapter.attach(network, config)
     layers: list[Any] = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
@@ -82,6 +81,7 @@ def read(config: RunConfig) -> Architecture:
         vocabulary=output.weight.shape[0],
         picture_tokens=family.picture_tokens(described),
         alone=families.alone(described.model_type),
+        misread=misread,
     )
 
 
@@ -107,7 +107,7 @@ def _described(model: str) -> tuple[PreTrainedConfig, str]:
     source, known = loading.checkpoint(model), model in PUBLISHED
     try:
         with checks.explained(model, source):
-            return AutoConfig.from_pretrained(source, local_files_only=known), f"config.json of {model}"
+            return loading.read_config(model, source, local_files_only=known), f"config.json of {model}"
     except ModelError:
         if not known:
             raise

@@ -24,7 +24,7 @@ class Architecture:
     the language model's linear layers that have LoRA, which every token meets. quantized: weights that 4-bit storage
     makes small. query, key_value: widths of attention's queries and of its keys. picture_tokens: that the model sees of
     a picture, as its configuration says. alone: in words, that pairs on a picture cannot share its tokens; None: they
-    can. source: where this was read.
+    can. misread: in words, what the model takes for patches of a picture that is none. source: where this was read.
     """
 
     source: str
@@ -41,6 +41,7 @@ class Architecture:
     vocabulary: int
     picture_tokens: int
     alone: str | None = None
+    misread: str | None = None
 
     @property
     def parameters(self) -> int:

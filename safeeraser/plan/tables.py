@@ -98,6 +98,8 @@ def _notes(told: Forecast) -> Iterator[str]:
     yield f"Tokens: {told.counted}."
     if told.model.alone:
         yield f"Packing: {told.model.alone}."
+    if told.model.misread:
+        yield f"Pictures: {told.model.misread}."
     yield (
         f"Time: hardware is assumed to reach {UTILISATION:.0%} of its peak in arithmetic and memory bandwidth; reading "
         "pictures and grading are not counted, and answers are taken to be as long as they may get."

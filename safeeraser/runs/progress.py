@@ -37,6 +37,12 @@ def reporter(console: Console) -> AbstractContextManager[Any]:
     )
 
 
+def note(progress: Reporter | None, why: str | None) -> None:
+    """Tell the reader of a stage what it does otherwise than expected, if it does and there is a reader."""
+    if progress and why:
+        progress.console.print(f"note: {why}")
+
+
 class Lines(AbstractContextManager):
     """Prints `unlearn 40/300 prefer 0.512` every so many seconds, and at the end of a task."""
 

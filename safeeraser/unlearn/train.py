@@ -32,12 +32,12 @@ from safeeraser.data.records import Dataset as Data
 from safeeraser.errors import SafeEraserError
 from safeeraser.generate.questions import look_questions
 from safeeraser.losses import Term
-from safeeraser.models import adapter, checks, families, features, gate, loading
+from safeeraser.models import adapter, checks, families, features, gate, loading, tower
 from safeeraser.models.encoder import Encoder, MicroBatch
 from safeeraser.models.vicinity import Vicinity
 from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run
-from safeeraser.runs.progress import Reporter
+from safeeraser.runs.progress import Reporter, note
 from safeeraser.unlearn import checkpoints, looks, reference, saliency
 from safeeraser.unlearn.checkpoints import Trainer
 from safeeraser.unlearn.examples import Examples, pictures
@@ -68,8 +68,8 @@ def train(run: Run, data: Data, progress: Reporter | None = None) -> None:
     how = {"precision": config.precision, "quantization": config.quantization, "device": config.device}
     network, processor = loading.load(config.model, **how)
     encoder = Encoder.of(processor, config)
-    if progress and config.pack and (why := families.alone(network.config.model_type)):
-        progress.console.print(f"note: {why}")
+    note(progress, families.alone(network.config.model_type) if config.pack else None)
+    note(progress, tower.misread(network))
     unlearner = _unlearner(network, run, data, encoder, steps, saved)
     if any(isinstance(module, FSDPModule) for module in unlearner.base.modules()):
         _check_split(config)

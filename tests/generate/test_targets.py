@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import official as small
 import pairs
 import pytest
-from documents import ROOT, commands
+from documents import README, ROOT, commands
 
 from safeeraser import cli
 from safeeraser.config import RunConfig
@@ -205,7 +205,9 @@ def test_the_check_says_whose_targets_they_are_and_run_warns_of_another_model(
 
 @pytest.mark.slow
 def test_the_page_about_pairs_leads_from_a_table_to_scores(tmp_path: Path, runs_folder: Path, monkeypatch, capsys):
-    lines = [line.split()[1:] for line in commands(ROOT / "docs" / "pairs.md")][:4]
+    written = commands(ROOT / "docs" / "pairs.md")[:4]
+    assert set(written) <= set(commands(README))
+    lines = [line.split()[1:] for line in written]
     assert [line[:2] for line in lines[:3]] == [["data", "convert"], ["data", "targets"], ["data", "check"]]
     pairs.write(tmp_path / "path" / "to" / "pairs")
     monkeypatch.chdir(tmp_path)

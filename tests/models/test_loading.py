@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig
 from transformers.models.smolvlm import processing_smolvlm
+from transformers.quantizers.quantizers_utils import should_convert_module
 
 from safeeraser import cli
 from safeeraser.config import VICUNA, RunConfig
@@ -26,6 +27,7 @@ from safeeraser.data.records import VQA, Dataset
 from safeeraser.models import adapter, families, loading
 from safeeraser.models.checks import ModelError
 from safeeraser.models.encoder import Encoder
+from safeeraser.plan import model_sizes
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +270,19 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         r"lm_head.weight has another shape than the model \(2 such tensors\)",
     ),
     "broken config": (lambda folder: (folder / "config.json").write_text("{"), "config.json' is not a valid JSON file"),
+    "no object": (lambda folder: (folder / "config.json").write_text("null"), "config.json holds no object"),
+    "a setting of another kind": (
+        lambda folder: reconfigure(folder, vision_feature_layer="last"),
+        "Validation error for field 'vision_feature_layer'",
+    ),
+    "a type that nobody knows": (
+        lambda folder: reconfigure(folder, model_type="foo"),
+        r"transformers [\d.]+ does not know the model_type in its config.json; .*another model$",
+    ),
+    "code of its own": (
+        lambda folder: reconfigure(folder, model_type="foo", auto_map={"AutoConfig": "configuration_foo.FooConfig"}),
+        "is code that comes with the checkpoint, and that is not run here",
+    ),
     "text only": (
         lambda folder: write_json(folder / "config.json", read_json(folder / "config.json")["text_config"]),
         "a model of type 'llama' does not answer questions about pictures",
@@ -282,6 +297,48 @@ def test_what_a_checkpoint_lacks_is_named(what, published):
     with pytest.raises(ModelError, match=message) as caught:
         loading.load(str(published))
     assert f"--model {published}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "what", ["no object", "a setting of another kind", "a type that nobody knows", "code of its own", "text only"]
+)
+def test_a_plan_says_the_same_of_a_configuration(what, published):
+    damage, message = BROKEN[what]
+    damage(published)
+    with pytest.raises(ModelError, match=message):
+        model_sizes.read(config_for(published))
+
+
+def test_code_that_comes_with_a_checkpoint_is_not_run_and_nobody_is_asked_to(published, monkeypatch):
+    monkeypatch.setattr("builtins.input", None)
+    (published / "configuration_foo.py").write_text("raise SystemExit")
+    reconfigure(published, model_type="foo", auto_map={"AutoConfig": "configuration_foo.FooConfig"})
+    with pytest.raises(ModelError, match="not run here"):
+        loading.check_trains(str(published))
+
+
+@pytest.mark.parametrize(
+    ("family", "file", "settings", "message"),
+    [
+        (
+            "gemma3",
+            "processor_config.json",
+            {"image_seq_length": 9},
+            "writes 9 tokens for a picture, the model takes 4",
+        ),
+        ("internvl", "processor_config.json", {"image_seq_length": 7}, "writes 7 tokens .* the model takes 4"),
+        ("idefics3", "processor_config.json", {"image_seq_len": 5}, "writes 5 tokens .* the model takes 4"),
+        ("llava_onevision", "processor_config.json", {"num_image_tokens": 4}, "writes 4 tokens .* the model takes 16"),
+        ("qwen2_5_vl", "preprocessor_config.json", {"patch_size": 14}, "patches of 14 pixels, the model takes 8"),
+    ],
+)
+def test_a_processor_of_another_checkpoint_is_an_error_of_loading(
+    family, file, settings, message, checkpoints, tmp_path
+):
+    folder = shutil.copytree(checkpoints[family], tmp_path / "model")
+    write_json(folder / file, read_json(folder / file) | settings)
+    with pytest.raises(ModelError, match=f"--model {folder}: the processor .*{message}.*same checkpoint"):
+        loading.load(str(folder))
 
 
 def answer(status: int) -> httpx.Response:
@@ -434,6 +491,24 @@ def test_four_bits_without_their_package_say_what_to_install(checkpoints, monkey
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(ModelError, match=r"pip install 'bitsandbytes>=0\.45'"):
         loading.load(str(checkpoints["llava"]), quantization="4bit")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_four_bits_leave_out_modules_of_the_model_and_store_the_language_models_linear_layers(
+    family, checkpoints, monkeypatch
+):
+    """By the rule with which transformers chooses what bitsandbytes stores; see below for the storing itself."""
+    network, _ = loading.load(str(checkpoints[family]))
+    parts = families.FAMILIES[family]
+    monkeypatch.setattr(loading, "find_spec", lambda name: name)
+    how = loading._four_bit(str(checkpoints[family]), family, "bf16", "cpu")
+    kept = how["quantization_config"].llm_int8_skip_modules
+    assert {name for name, _ in network.named_modules()} >= set(kept)
+    stored = [
+        name for name, part in network.named_modules() if type(part) is nn.Linear and should_convert_module(name, kept)
+    ]
+    assert len(stored) == 14
+    assert all(name.startswith(f"model.{parts.language}.layers.") for name in stored)
 
 
 needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")

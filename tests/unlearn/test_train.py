@@ -248,8 +248,12 @@ def test_an_adapter_of_another_model_is_refused(config: RunConfig, tiny_data: Da
 
 
 @pytest.mark.slow
-def test_a_run_killed_with_kill_9_ends_like_one_that_was_not(config: RunConfig, tiny_data: Dataset, runs_folder: Path):
-    config = config.model_copy(update={"max_steps": 8, "checkpoint_every": 3, "look_every": 2})
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3"])
+def test_a_run_killed_with_kill_9_ends_like_one_that_was_not(
+    config: RunConfig, tiny_data: Dataset, runs_folder: Path, tmp_path: Path, family: str
+):
+    model = config.model if family == "llava" else str(families.FAMILIES[family](tmp_path / "model"))
+    config = config.model_copy(update={"model": model, "max_steps": 8, "checkpoint_every": 3, "look_every": 2})
     whole = new_run(config, "whole")
     train.train(whole, tiny_data)
 
