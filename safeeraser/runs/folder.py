@@ -70,6 +70,10 @@ def _wrong_name(name: str) -> str | None:
     return None
 
 
+# The settings by which a run is made faster, and which leave its result alone.
+_HOW = ("workers", "feature_cache", "base_cache")
+
+
 class Run:
     """One run's folder: its config, its state and the rows of its stages."""
 
@@ -142,7 +146,7 @@ class Run:
             self.delete()
         self.check(config, data_hash=data_hash, imported=imported)
         if self.config_file.exists():
-            self._track(config.track)
+            self._follow(config)
             return
         with files.explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -151,12 +155,16 @@ class Run:
             self.set_state("created")  # before the config, which makes the folder a run
             _write(self.config_file, facts)
 
-    def _track(self, track: str | None) -> None:
-        """The last command says where the rest of training is shown: a tracker that fails can be left out."""
-        facts = self.facts
-        if facts["config"].get("track") != track and not self.adapter.exists():
+    def _follow(self, config: RunConfig) -> None:
+        """The last command says how the rest is done and where training is shown: what fails there can be left out."""
+        if self.done:
+            return
+        followed = _HOW if self.adapter.exists() else (*_HOW, "track")
+        before, told = ({name: getattr(each, name) for name in followed} for each in (self.config, config))
+        if before != told:
+            facts = self.facts
             with self.lock():
-                _write(self.config_file, {**facts, "config": facts["config"] | {"track": track}})
+                _write(self.config_file, {**facts, "config": facts["config"] | told})
 
     def check_free(self) -> None:
         """Raise RunError if the folder holds files of somebody else.

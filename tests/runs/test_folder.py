@@ -87,6 +87,21 @@ def test_the_same_config_finds_the_same_run(runs_folder: Path):
     assert Run.create(config, data_hash="a", force=True).rows(run.answers) == []
 
 
+def test_the_last_command_says_how_an_unfinished_run_goes_on_where_its_result_stays(runs_folder: Path):
+    config = RunConfig.create(feature_cache=1.0, workers=2)
+    run = Run.create(config, data_hash="a")
+    without = RunConfig.create(workers=3, base_cache=2.0, look_every=7)
+    again = Run.create(without, data_hash="a")
+    assert again.folder == run.folder
+    assert (again.config.feature_cache, again.config.base_cache, again.config.workers) == (None, 2.0, 3)
+    assert again.config.look_every == config.look_every  # looks of one run stand at like steps
+    again.set_state("done")
+    again.scores_file.write_text("{}")
+    assert (
+        Run.create(config, data_hash="a").config.feature_cache is None
+    )  # it is finished: nothing is computed any more
+
+
 def test_a_name_of_another_config_and_changed_data_are_refused(runs_folder: Path):
     Run.create(RunConfig.create(), data_hash="a", name="mine")
     with pytest.raises(RunError, match=r"mine holds a run with other settings.*--force"):
