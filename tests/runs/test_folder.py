@@ -97,9 +97,8 @@ def test_the_last_command_says_how_an_unfinished_run_goes_on_where_its_result_st
     assert again.config.look_every == config.look_every  # looks of one run stand at like steps
     again.set_state("done")
     again.scores_file.write_text("{}")
-    assert (
-        Run.create(config, data_hash="a").config.feature_cache is None
-    )  # it is finished: nothing is computed any more
+    # It is finished: nothing is computed any more.
+    assert Run.create(config, data_hash="a").config.feature_cache is None
 
 
 def test_a_name_of_another_config_and_changed_data_are_refused(runs_folder: Path):
