@@ -325,7 +325,14 @@ def _flags(run: Run, source: Source, judge: str, found: dict[str, Score]) -> lis
         return []
     answers, verdicts = base.rows(base.answers), _verdicts(base, judge)
     of_base = measuring.metrics(answers=answers, verdicts=verdicts, items=source.items, judge=judge)
-    return flags.flags(found, of_base, answer_scores(run, source, judge, "sarr"), source.items)
+    return flags.flags(
+        found,
+        of_base,
+        source.items,
+        sarr=answer_scores(run, source, judge, "sarr"),
+        wrong=answer_scores(run, source, judge, "safe_wrong"),
+        base_wrong=answer_scores(base, source, judge, "safe_wrong"),
+    )
 
 
 def _verdicts(run: Run, judge: str, table: Path | None = None) -> list[Any]:

@@ -52,7 +52,7 @@ ELSEWHERE = {
     "/test_report_command.py::test_a_report_of_two_runs_holds_the_base_and_the_command_that_made_it",
     "safeeraser report demo-po-s0-6c48dc demo-po-pd-s0-44136f --output tables.tex": "tests/commands"
     "/test_report_command.py::test_tables_are_printed_or_written_in_the_form_of_the_files_name",
-    "safeeraser sweep --preset paper --seeds 0 1 2": "tests/commands/test_cli.py"
+    "safeeraser sweep --preset paper": "tests/commands/test_cli.py"
     "::test_a_sweep_runs_the_base_once_and_every_method_without_and_with_pd",
     "safeeraser sweep --on slurm": "tests/runs/test_slurm.py::test_runs_through_submitit_end_with_scores",
     "torchrun": "tests/runs/test_processes.py::test_all_stages_run_in_two_processes_and_are_written_once",

@@ -201,13 +201,14 @@ def test_of_kept_rows_only_those_of_the_preset_and_settings_asked_for_are_shown(
 
 def test_the_table_of_kept_rows_is_printed_and_nothing_runs(runs_folder: Path, tmp_path: Path, capsys):
     assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "csv"]) == 0
-    assert [row["runs"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == ["1", *["3"] * 8]
+    shown = [row["runs"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    assert shown == [*["1"] * 3, *["3"] * (len(SWEEPS["all"]) - 2)]  # the base model and the controls have no seeds
     assert not runs_folder.exists()
     assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "markdown", "--short"]) == 0
-    (header, *_) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| Method")]
+    (header, *_) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| Settings")]
     assert header == (
-        "| Method | PD | Runs | ASR gen. | RR gen. | SARR | SARR seen | SARR unseen | Safe acc. unseen | RR unseen "
-        "| Retain acc. | Flags |"
+        "| Settings | Method | PD | Runs | ASR gen. | RR gen. | SARR | SARR seen | SARR unseen | RR unseen "
+        "| Safe acc. unseen | Retain acc. | Flags |"
     )
     assert cli.main(["sweep", "--rows", str(ASSETS / "demo" / "sweep.json"), "--format", "csv", "--short"]) == 1
     assert "--short has no effect on csv" in capsys.readouterr().err
@@ -415,7 +416,7 @@ def test_the_readme_names_the_published_methods():
 
 def test_example_runs_are_found_by_name(runs_folder: Path):
     examples = [run for run in every() if run.ships]
-    assert len(examples) == 11  # the base model, four methods with and without Prompt Decouple, two controls
+    assert len(examples) == 13  # the base model, four methods with and without Prompt Decouple, two controls
     assert all(Run.find(run.name).folder == run.folder for run in examples)
 
 

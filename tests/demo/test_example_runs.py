@@ -237,6 +237,23 @@ def test_the_documented_tables_are_of_the_shipped_sweep():
     assert {row["seed"] for row in rows if row["method"] != "base"} == {0, 1, 2}
 
 
+def test_the_figures_of_the_vicinal_term_in_the_readme_are_of_the_shipped_sweep():
+    rows = json.loads((ASSETS / "demo" / "sweep.json").read_text(encoding="utf-8"))
+
+    def mean(metric: str, parts: list[str]) -> str:
+        found = [
+            row["metrics"][metric]["value"]
+            for row in rows
+            if (row["method"], row["settings"], row["parts"]) == ("po", "--epochs 8.0", parts)
+        ]
+        assert len(found) == 3
+        return f"{100 * sum(found) / 3:.1f}"
+
+    said = " ".join(text_of(README).split())
+    for metric, words in (("sarr_unseen", "SARR unseen"), ("rr_generality", "(RR gen.")):
+        assert f"{words} from {mean(metric, [])} to {mean(metric, ['vicinal'])}" in said
+
+
 def test_the_figures_of_the_app_that_the_docs_name_are_the_example_runs():
     def count(run: Run, name: str = "sarr") -> int:
         assert run.scores is not None
