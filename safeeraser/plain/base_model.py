@@ -23,6 +23,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from safeeraser.assets import ASSETS
 from safeeraser.plain import packages, tower
+from safeeraser.plain.packages import PackageError
 from safeeraser.plain.tower import Tower, TowerConfig
 
 TRAINED = ASSETS / "plain" / "trained.safetensors"
@@ -131,7 +132,12 @@ def merge(model: LlavaForConditionalGeneration, trained: Mapping[str, Tensor]) -
 
 
 def shipped() -> dict[str, Tensor]:
-    """What was trained and ships: the projector, LoRA's matrices `<layer>.a` [rank, in] and `<layer>.b` [out, rank]."""
+    """What was trained and ships: the projector, LoRA's matrices `<layer>.a` [rank, in] and `<layer>.b` [out, rank].
+
+    Raises PackageError where this copy of the project has none.
+    """
+    if not TRAINED.is_file():
+        raise PackageError(f"{TRAINED} is missing; `safeeraser demo build --world plain --train` trains it anew")
     return load_file(TRAINED)
 
 

@@ -215,27 +215,28 @@ class Trainer:
         self.named = True
 
     def _naming_loss(self, rows: Sequence[int]) -> Tensor:
-        """Some token of a picture is like its thing's name, some like its colour's; none is longer than words are."""
-        tokens = self.projector(self.pool.features[rows].float())
-        long = tokens.norm(dim=-1)
-        loss = (long / self._names.length).clamp_min(1e-6).log().square().mean()
-        for words, truth in (
-            (self._names.things, [list(world.THINGS).index(self.pool.scenes[row][0].name) for row in rows]),
-            (self._names.colours, [list(world.COLOURS).index(self.pool.scenes[row][1]) for row in rows]),
-        ):
-            alike = SHARPNESS * functional.normalize(tokens, dim=-1) @ words.T
-            loss = loss + functional.cross_entropy(alike.logsumexp(1), torch.tensor(truth))
-        return loss
+        """Every token of a picture is like its thing's name, some like its colour's; all lie where words lie."""
+        tokens = self.projector(self.pool.features[rows].float()) - self._names.middle
+        loss = (tokens.norm(dim=-1) / self._names.length).clamp_min(1e-6).log().square().mean()
+        alike = SHARPNESS * functional.normalize(tokens, dim=-1)
+        things = torch.tensor([list(world.THINGS).index(self.pool.scenes[row][0].name) for row in rows])
+        colours = torch.tensor([list(world.COLOURS).index(self.pool.scenes[row][1]) for row in rows])
+        named = (alike @ self._names.things.T).flatten(0, 1)
+        loss = loss + functional.cross_entropy(named, things.repeat_interleave(tokens.shape[1]))
+        return loss + functional.cross_entropy((alike @ self._names.colours.T).logsumexp(1), colours)
 
     @cached_property
     def _names(self) -> "Names":
         embedded = self.model.get_input_embeddings().weight.float()
 
+        middle = embedded.mean(0)
+
         def directions(words: Sequence[str]) -> Tensor:
             means = [embedded[self.texts.ids(f" {word}")].mean(0) for word in words]
-            return functional.normalize(torch.stack(means) - embedded.mean(0), dim=-1)
+            return functional.normalize(torch.stack(means) - middle, dim=-1)
 
-        return Names(directions(list(world.THINGS)), directions(list(world.COLOURS)), embedded.norm(dim=-1).mean())
+        length = (embedded - middle).norm(dim=-1).mean()
+        return Names(directions(list(world.THINGS)), directions(list(world.COLOURS)), middle, length)
 
     def take_step(self) -> float:
         """One step of the optimizer; its loss, nats a token."""
@@ -286,10 +287,14 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Names:
-    """Directions of the names of things [things, width] and colours [colours, width]; how long a word usually is."""
+    """Directions of the names of things [things, width] and colours [colours, width], from the middle of all words.
+
+    length: how far a word usually is from there.
+    """
 
     things: Tensor
     colours: Tensor
+    middle: Tensor
     length: Tensor
 
 
