@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from safeeraser.plain import base_model
-from safeeraser.plain.tower import Tower, TowerConfig
+from safeeraser.plain.efficientnet import Tower, TowerConfig
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 

@@ -47,7 +47,7 @@ HEAVY = {
     "unlearn",
     "demo.base_model",
     "plain.base_model",
-    "plain.tower",
+    "plain.efficientnet",
     "plain.training",
     "plan.tokens",
     "plan.model_sizes",

@@ -21,7 +21,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from safeeraser.assets import ASSETS
 from safeeraser.models import checks, families, tower
 from safeeraser.models.checks import ModelError
-from safeeraser.plain import packages, tower
+from safeeraser.plain import efficientnet, packages
 
 VIDEOS = "video_processor"
 # What processors call the number of tokens that they write for a picture, or for a tile of one.
@@ -29,7 +29,7 @@ TOKENS = ("image_seq_length", "image_seq_len", "num_image_tokens")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-tower.register()
+efficientnet.register()
 
 
 def checkpoint(model: str) -> str:

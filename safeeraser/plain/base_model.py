@@ -22,9 +22,9 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from safeeraser.assets import ASSETS
-from safeeraser.plain import packages, tower
+from safeeraser.plain import efficientnet, packages
+from safeeraser.plain.efficientnet import Tower, TowerConfig
 from safeeraser.plain.packages import PackageError
-from safeeraser.plain.tower import Tower, TowerConfig
 
 TRAINED = ASSETS / "plain" / "trained.safetensors"
 IMAGE, END, PAD = "<image>", "<|im_end|>", "<|endoftext|>"
@@ -95,7 +95,7 @@ def join(
     language: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seeing: Tower
 ) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
     """Both as one model with its processor; the projector between them is as LLaVA's starts. float32."""
-    tower.register()
+    efficientnet.register()
     processor = make_processor(tokenizer, seeing.config)
     words = processor.tokenizer
     language.resize_token_embeddings(len(words), mean_resizing=False)

@@ -7,7 +7,7 @@ import small
 import torch
 from torch import nn
 
-from safeeraser.plain.tower import SameConv, Tower, TowerConfig
+from safeeraser.plain.efficientnet import SameConv, Tower, TowerConfig
 
 
 def test_a_convolution_pads_what_is_odd_to_the_right_and_to_the_bottom():
