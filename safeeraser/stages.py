@@ -25,9 +25,8 @@ from safeeraser.data.rows import (
     VerdictRow,
 )
 from safeeraser.data.source import Source
-from safeeraser.demo import world
 from safeeraser.generate.questions import questions
-from safeeraser.judge import contract, grading
+from safeeraser.judge import contract, demo, grading
 from safeeraser.runs import processes, trackers
 from safeeraser.runs.folder import Run, RunError
 from safeeraser.runs.progress import Reporter
@@ -349,8 +348,11 @@ def check_judge(name: str, source: Source) -> None:
 def _check_knows(name: str, source: Source) -> None:
     """The demo judge would leave every answer of another data set unscored."""
     first = next((record.forget[0] for record in source.dataset.records if record.forget), None)
-    if name == "demo" and first is not None and world.read(first.answer) is None:
-        raise RunError(f"--judge demo knows only the demo world, not {source.dataset.root}; choose --judge rules")
+    if name == "demo" and first is not None and not demo.knows(first):
+        raise RunError(
+            f"--judge demo knows only the demo world and the plain world, not {source.dataset.root}; "
+            "choose --judge rules"
+        )
 
 
 def check_data(config: RunConfig, source: Source) -> None:

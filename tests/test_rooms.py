@@ -18,6 +18,7 @@ ORDER = (
     ("files", "losses", "replies", "web"),
     ("store",),
     ("demo",),
+    ("plain",),
     ("data",),
     ("judge",),
     ("config",),
@@ -41,7 +42,16 @@ TOP = {"cli": "commands", "__main__": "commands"}
 UI = ("frame", "parts", "views")
 
 # All that loads a model library; everything else must answer at once.
-HEAVY = {"models", "unlearn", "demo.base_model", "plan.tokens", "plan.model_sizes"} | {
+HEAVY = {
+    "models",
+    "unlearn",
+    "demo.base_model",
+    "plain.base_model",
+    "plain.efficientnet",
+    "plain.training",
+    "plan.tokens",
+    "plan.model_sizes",
+} | {
     *("attack.attacking", "attack.weights"),
     *(f"generate.{name}" for name in ("answering", "answerer", "decode", "sampling", "slots", "targets")),
 }

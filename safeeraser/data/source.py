@@ -7,16 +7,20 @@ from pathlib import Path
 from safeeraser.data import health, official
 from safeeraser.data.records import VQA, About, Dataset
 from safeeraser.demo import dataset as demo
+from safeeraser.plain import dataset as plain
+
+# The embedded worlds by name: each is drawn into the user's cache on first use.
+WORLDS = {"demo": demo, "plain": plain}
 
 
 def load(name: str, *, track: Callable[[list], Iterator] = iter) -> Dataset:
-    """The data set of this name ('demo') or folder; `track` wraps the demo world's first drawing in a progress bar."""
-    return official.load(folder(name, track=track), name="demo" if name == "demo" else None)
+    """The data set of this name (a key of WORLDS) or folder; `track` wraps the first drawing in a progress bar."""
+    return official.load(folder(name, track=track), name=name if name in WORLDS else None)
 
 
 def folder(name: str, *, track: Callable[[list], Iterator] = iter) -> Path:
-    """Where the data set of this name ('demo') or folder is; `track` wraps the demo world's first drawing."""
-    return demo.ensure(track) if name == "demo" else Path(name)
+    """Where the data set of this name (a key of WORLDS) or folder is; `track` wraps a world's first drawing."""
+    return WORLDS[name].ensure(track) if name in WORLDS else Path(name)
 
 
 def about(name: str) -> About:

@@ -42,13 +42,17 @@ def folder() -> Path:
 
 def ensure(track: Callable[[list], Iterator] = iter) -> Path:
     """The demo data set's folder, drawn first if it is not there; `track` wraps the drawing in a progress bar."""
-    target = folder()
+    return made_once(folder(), write, track)
+
+
+def made_once(target: Path, write: Callable[..., None], track: Callable[[list], Iterator]) -> Path:
+    """The folder of a data set, which `write` makes first if it is not there."""
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".drawing-") as scratch:
-            write(Path(scratch) / "demo", track=track)
+            write(Path(scratch) / "data", track=track)
             try:
-                (Path(scratch) / "demo").rename(target)
+                (Path(scratch) / "data").rename(target)
             except OSError:
                 if not target.is_dir():  # else another process was first, with the same pictures
                     raise
@@ -65,20 +69,32 @@ def write(
     if target.exists():
         shutil.rmtree(target)
     plan: list[Picture] = []
-    first, contents = 1, {}
+    first: int = 1
+    contents: dict[str, list | dict] = {}
     for split, count in each.items():
         records = _records(split, count, first, seed, plan)
         contents[f"all_{split}.json"] = [_public(record) for record in records]
         if split != "train":
             contents[f"extra_{split}.json"] = _extra(split, records, count, seed, plan)
         first += count * len(world.CATEGORY) // len(world.HARMFUL)  # the splits share folders
+    contents["prompt.json"] = {"idk": list(world.REFUSALS)}
+    contents["about.json"] = {"harmless": True, "badge": BADGE}
+    save(target, contents, plan, seed, track)
+
+
+def save(
+    target: Path,
+    contents: dict[str, list | dict],
+    plan: list[Picture],
+    seed: int,
+    track: Callable[[list], Iterator] = iter,
+) -> None:
+    """Draw the pictures of a plan into a data set's folder, and write its files of JSON."""
     for picture in track(plan):
         (target / picture.path).parent.mkdir(parents=True, exist_ok=True)
         colour, place = picture.scene
         drawn = drawing.draw(picture.concept, colour=colour, place=place, seed=f"{seed}/{picture.path}")
         drawn.save(target / picture.path, quality=92, subsampling=0)
-    contents["prompt.json"] = {"idk": list(world.REFUSALS)}
-    contents["about.json"] = {"harmless": True, "badge": BADGE}
     for name, content in contents.items():
         files.write(target / name, json.dumps(content, indent=1))
 

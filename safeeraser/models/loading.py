@@ -21,6 +21,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from safeeraser.assets import ASSETS
 from safeeraser.models import checks, families, tower
 from safeeraser.models.checks import ModelError
+from safeeraser.plain import efficientnet, packages
 
 VIDEOS = "video_processor"
 # What processors call the number of tokens that they write for a picture, or for a tile of one.
@@ -28,8 +29,18 @@ TOKENS = ("image_seq_length", "image_seq_len", "num_image_tokens")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+efficientnet.register()
+
+
 def checkpoint(model: str) -> str:
-    """The folder or hub id that a model's name stands for."""
+    """The folder or hub id that a model's name stands for. Raises ModelError for `plain` before it is built."""
+    if model == "plain":
+        built = packages.model_folder()
+        if not built.is_dir():
+            raise ModelError(
+                f"--model plain: there is no {built} yet; `safeeraser demo build --world plain` makes it, in minutes"
+            )
+        return str(built)
     return str(ASSETS / "demo" / "model") if model == "demo" else model
 
 

@@ -18,7 +18,6 @@ from safeeraser.data import source as data_source
 from safeeraser.data.records import About
 from safeeraser.data.rows import ScoreRow
 from safeeraser.data.source import Source
-from safeeraser.demo import dataset
 from safeeraser.errors import SafeEraserError
 from safeeraser.files import count_lines, stamp
 from safeeraser.losses import BASE, variant
@@ -40,15 +39,20 @@ def source(name: str) -> Source:
 
 
 def data_stamp(name: str) -> Any:
-    """What changes when a data set's JSON files change; the demo world's never do."""
-    return None if name == "demo" else tuple((path.name, stamp(path)) for path in sorted(Path(name).glob("*.json")))
+    """What changes when a data set's JSON files change; an embedded world's never do."""
+    return (
+        None
+        if name in data_source.WORLDS
+        else tuple((path.name, stamp(path)) for path in sorted(Path(name).glob("*.json")))
+    )
 
 
 def about(name: str) -> About:
     """What a data set says of itself; one that cannot be read has said nothing."""
-    if name == "demo" and not dataset.folder().is_dir():
-        with st.spinner("Drawing the demo world, once"):
-            dataset.ensure()
+    world = data_source.WORLDS.get(name)
+    if world and not world.folder().is_dir():
+        with st.spinner(f"Drawing the {name} world, once"):
+            world.ensure()
     try:
         return _about(name, data_stamp(name))
     except SafeEraserError:
