@@ -142,7 +142,7 @@ def _load(guard: Guard, source: str, *, pictures: bool) -> tuple[Any, Any]:
     on_gpu = torch.cuda.is_available()
     # On a CPU in full precision, which there is as fast and never rounds two verdicts together.
     network, report = getattr(transformers, guard.loader).from_pretrained(
-        source, dtype="auto" if on_gpu else torch.float32, output_loading_info=True
+        source, dtype="auto" if on_gpu else torch.float32, output_loading_info=True, trust_remote_code=False
     )
     if absent := sorted(report["missing_keys"]):
         raise JudgeError(f"{source} is not a {guard.name}: it lacks {len(absent)} of its weights, first {absent[0]}.")
@@ -151,7 +151,7 @@ def _load(guard: Guard, source: str, *, pictures: bool) -> tuple[Any, Any]:
         found, wanted = ", ".join(sorted(names)), ", ".join(guard.labels)
         raise JudgeError(f"{source} is not a {guard.name}: its classes are {found}, not {wanted}.")
     reader = transformers.AutoProcessor if pictures else transformers.AutoTokenizer
-    return network.eval().to("cuda" if on_gpu else "cpu"), reader.from_pretrained(source)
+    return network.eval().to("cuda" if on_gpu else "cpu"), reader.from_pretrained(source, trust_remote_code=False)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Guards: tiny models of the true classes are loaded, batched and read; hostile answers do not speak for them."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -325,6 +326,17 @@ def test_a_checkpoint_of_another_model_is_an_error_and_not_a_random_head(random:
     (bare / "chat_template.jinja").unlink()
     with pytest.raises(JudgeError, match="it has no chat template"):
         grading.self_test(grading.get(f"guard:{QWEN}={bare}"))
+
+
+def test_code_that_comes_with_a_guard_is_not_run_and_nobody_is_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("builtins.input", None)
+    (tmp_path / "configuration_foo.py").write_text("raise SystemExit")
+    told = {"model_type": "foo", "auto_map": {"AutoConfig": "configuration_foo.FooConfig"}}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    with pytest.raises(JudgeError, match="cannot be loaded"):
+        ask(f"guard:qwen3guard-gen={tmp_path}", *both("No."))
 
 
 def test_every_row_tests_each_of_its_checks_both_ways_and_with_an_answer_that_speaks_for_it():
