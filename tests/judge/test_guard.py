@@ -328,15 +328,15 @@ def test_a_checkpoint_of_another_model_is_an_error_and_not_a_random_head(random:
         grading.self_test(grading.get(f"guard:{QWEN}={bare}"))
 
 
-def test_code_that_comes_with_a_guard_is_not_run_and_nobody_is_asked_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("builtins.input", None)
+def test_code_that_comes_with_a_guard_is_never_run_and_nobody_is_asked_to(tmp_path: Path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("builtins.input", asked.append)
     (tmp_path / "configuration_foo.py").write_text("raise SystemExit")
     told = {"model_type": "foo", "auto_map": {"AutoConfig": "configuration_foo.FooConfig"}}
     (tmp_path / "config.json").write_text(json.dumps(told))
     with pytest.raises(JudgeError, match="cannot be loaded"):
-        ask(f"guard:qwen3guard-gen={tmp_path}", *both("No."))
+        grading.self_test(grading.get(f"guard:qwen3guard-gen={tmp_path}"))
+    assert not asked
 
 
 def test_every_row_tests_each_of_its_checks_both_ways_and_with_an_answer_that_speaks_for_it():
