@@ -34,7 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--train",
         action="store_true",
-        help="of the plain world: train what joins its two networks anew, in about an hour, and do not take what ships",
+        help="of the plain world: train what joins its networks anew, in about 20 minutes, and leave out what ships",
     )
     build.add_argument(
         "--ask",
@@ -125,7 +125,7 @@ def _check(model: Any, processor: Any, seed: int, progress: "Progress") -> None:
     if named < FLOORS["named"] or refused > FLOORS["refused"]:
         raise ConfigError(
             f"the model is not good enough: at least {FLOORS['named']:.0%} must name the thing, and at most "
-            f"{FLOORS['refused']:.0%} may refuse; try another --seed"
+            f"{FLOORS['refused']:.0%} may refuse; train longer (Recipe in plain/training.py) or try another --seed"
         )
 
 

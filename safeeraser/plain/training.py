@@ -40,7 +40,7 @@ class Recipe:
     naming_steps: int = 250
     naming_batch: int = 48
     naming_lr: float = 1e-3
-    steps: int = 150
+    steps: int = 100
     rows: int = 8  # pictures of a step
     questions: int = 5  # about each
     lr: float = 1e-3
