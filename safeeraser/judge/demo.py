@@ -123,9 +123,9 @@ class DemoJudge(OneByOne):
 
         Raises UndecidedError for an item of another data set, ValueError for an unknown check.
         """
-        if naming.knows(item):
-            return naming.ask(check, item, answer)
         truth = world.read(item.answer)
+        if truth is None and naming.knows(item):
+            return naming.ask(check, item, answer)
         if truth is None:
             raise UndecidedError("not a demo world item")
         grade = graded(truth=truth, answer=answer)
