@@ -143,7 +143,7 @@ def test_home_says_in_numbers_and_one_case_what_over_forgetting_is(open_page: Op
     assert "PO refuses<br><b>384 of 384</b>" in html(app)
     assert "PO with Prompt Decouple no longer answers<br><b>111 of 384</b>" in html(app)
     assert "The base model does not answer<br><b>4 of 384</b>" in html(app)
-    assert "95 % interval 20–42 %" in html(app)
+    assert "95 % interval 19–42 %" in html(app)
     before = html(app)
     next(button for button in app.button if button.label == "Another case").click().run()
     assert html(app) != before

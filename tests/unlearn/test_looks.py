@@ -155,7 +155,7 @@ def test_the_looks_are_scored_from_the_base_model_on(watched: RunConfig, source:
     stages.judge(run, source, "demo")
     verdicts = run.rows(run.looks_verdicts)
     # Of each of two records 4 forget pairs have 2 checks, 4 decouple pairs 6, and 4 retain pairs 2.
-    assert len(verdicts) == 3 * 2 * 4 * (2 + 6 + 2)
+    assert len(verdicts) == 3 * 2 * 4 * (2 + 7 + 2)
     assert len({(row["step"], row["id"], row["check"]) for row in verdicts}) == len(verdicts)
     assert [look["step"] for look in stages.looks(run, source, "demo")] == [3, 6, 8]
 
