@@ -123,7 +123,7 @@ def test_a_line_opens_its_answers_and_keys_walk_through_those_that_pass(tab: Rea
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1, name="Compare answers")).to_be_visible()
     expect(page.get_by_text("1 of 64")).to_be_visible()
-    expect(page.locator("article")).to_have_count(9)
+    expect(page.locator("article")).to_have_count(10)
     page.keyboard.press("j")
     expect(page.get_by_text("2 of 64")).to_be_visible()
     question = page.locator("h2.question").inner_text()
