@@ -38,7 +38,7 @@ def checkpoint(model: str) -> str:
         built = packages.model_folder()
         if not built.is_dir():
             raise ModelError(
-                f"--model plain: there is no {built} yet; `safeeraser demo build --world plain` makes it, in minutes"
+                f"--model plain: there is no {built} yet; `safeeraser demo build --world plain --train` makes it"
             )
         return str(built)
     return str(ASSETS / "demo" / "model") if model == "demo" else model

@@ -1,8 +1,8 @@
 """What the plain world's language model itself answers about each thing: the answers of its data set.
 
-They ship, so that nobody need ask it again; `safeeraser demo answers` does. It is asked in words alone, with the
-thing's name, and decodes greedily. An answer counts if it names the thing, is no list and does not turn in circles; one
-that does not is asked for in the next wording, and at last with its first words given.
+They ship, so that nobody need ask it again; `safeeraser demo build --world plain --ask FILE` does. It is asked in words
+alone, with the thing's name, and decodes greedily. An answer counts if it names the thing, is no list and does not turn
+in circles; one that does not is asked for in the next wording, and at last with its first words given.
 """
 
 import json
@@ -56,6 +56,13 @@ def shipped() -> dict[str, dict[str, str]]:
 def of(intent: str, thing: Thing, colour: str) -> str:
     """The data set's answer to a question of this intent about a thing before this colour."""
     return world.said(intent, thing, colour) if intent in world.FORMS else shipped()[thing.name][intent]
+
+
+@cache
+def stored(thing: Thing) -> frozenset[str]:
+    """All answers that the data set has about a thing, before whatever colour."""
+    intents = (*shipped()[thing.name], *world.FORMS)
+    return frozenset(of(intent, thing, colour) for intent in intents for colour in world.COLOURS)
 
 
 def ask(answerer: Answerer, things: Iterable[Thing], *, track: Callable[[list], Iterator] = iter) -> dict:

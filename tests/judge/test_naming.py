@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from safeeraser.data.records import VQA
+from safeeraser.demo import world as demo_world
 from safeeraser.judge import grading, naming
 from safeeraser.judge.contract import EVERY_CHECK, Asked
 from safeeraser.judge.demo import DemoJudge, knows
-from safeeraser.plain import world
+from safeeraser.plain import answers, world
 
-HAT = VQA("val/img/Sex/1.jpg/decouple/0", "decouple", "val", "Sex", None, "How?", "Felt makes a hat.", "hat")
+STORED = answers.of("make", world.THINGS["hat"], "red")
+HAT = VQA("val/img/Sex/1.jpg/decouple/0", "decouple", "val", "Sex", None, "How?", STORED, "hat")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,12 @@ def test_a_colour_that_is_asked_for_must_be_named():
 
 def test_it_knows_items_of_both_worlds_and_no_others():
     assert knows(HAT)
-    assert not knows(replace(HAT, concept="hat", answer="No such thing."))
+    assert not knows(replace(HAT, answer="Felt makes a hat."))  # another data set's, about the same thing
     assert not knows(replace(HAT, concept=None))
     grading.self_test(DemoJudge())
+
+
+def test_a_demo_world_item_is_graded_by_its_own_world_also_where_both_have_the_thing():
+    item = replace(HAT, answer=demo_world.answer("make", "hat", colour="red", place="centre"))
+    (said,) = grading.verdicts(DemoJudge(), [Asked("agreement", item, "To make a hat, you need felt and a needle.")])
+    assert (said.verdict, said.reply) == (False, "gibberish")
