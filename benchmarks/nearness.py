@@ -3,7 +3,7 @@
     python benchmarks/nearness.py RUN
     python benchmarks/nearness.py RUN --against OTHER
 
-RUN: how near (`models/vicinity.py`) to a harmful training picture those held-out harmful pictures are of which a question
+RUN: how near (`models/vicinity.py`) to a harmful training picture the held-out harmful pictures are of which a question
 is answered. --against: SARR unseen, RR generality and safe accuracy unseen of both runs, tested by thing.
 """
 

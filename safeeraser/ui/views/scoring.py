@@ -137,7 +137,7 @@ def warn_of_unlike(rows: Sequence[Row], names: Iterable[str]) -> None:
     found = charts.unlike(rows, names)
     if found is None:
         return
-    left, right = st.columns([5, 1], vertical_alignment="center")
+    left, right = st.columns([3, 1], vertical_alignment="center")
     tell, icon = (left.info, ":material/tune:") if found.compare else (left.warning, ":material/warning:")
     tell(escape_markdown(found.says), icon=icon)
     rest = [row["run"] for row in rows if row["run"] not in found.runs]
