@@ -36,7 +36,7 @@ from safeeraser.runs import contents, processes
 from safeeraser.runs.contents import Benchmarks, DamagedError, Facts, Launched, RunError, State
 
 LIBRARIES = ("safeeraser", "torch", "transformers", "peft", "accelerate")
-EXAMPLES = ASSETS / "demo" / "runs"
+EXAMPLES = ASSETS / "runs"
 DRY = "dry-"  # how the name of a dry run starts
 LONGEST_NAME = 200  # bytes; a file system takes 255, and some are needed for the marks of a folder in the making
 

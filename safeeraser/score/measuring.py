@@ -4,6 +4,7 @@ Not covered: what the metrics are (`metrics.py`), showing scores (`tables.py`, `
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from safeeraser.data.records import CATEGORIES, VQA, Split
 from safeeraser.data.rows import AnswerRow, Score, VerdictRow
 from safeeraser.judge.grading import join
 from safeeraser.score.answered import Answered
-from safeeraser.score.intervals import effective, interval
+from safeeraser.score.intervals import area, effective, interval
 from safeeraser.score.metrics import METRICS, PAPER, Metric, main
 from safeeraser.score.units import Units
 
@@ -74,10 +75,10 @@ def answer_scores(
 ) -> dict[tuple[str, int], float]:
     """What each answer that the metric counts scores, 0 to 1, by id and sample; answers without a verdict are left out.
 
-    items: the whole data set by id. Empty for a metric that this judge does not give.
+    items: the whole data set by id. Empty for a metric that this judge does not give, and for one without a mean.
     """
     metric = METRICS[name]
-    if not _gives(metric, judge):
+    if metric.against or not _gives(metric, judge):
         return {}
     asked = (one for one in _answered(answers, verdicts, items, judge) if _asks(metric, one))
     return {one.key: float(score) for one in asked if (score := metric.score(one)) is not None}
@@ -138,8 +139,38 @@ def _measure(metric: Metric, answered: Sequence[Answered], judge: str, units: Un
     unscored = len(asked) - len(scored)
     if not scored:
         return _unknown(_why_unscored(metric, asked, judge), unscored=unscored)
+    if metric.against:
+        other = replace(metric, set=metric.against, against=None)
+        return _told_apart(scored, unscored, other, answered, judge, units)
     scores, of = zip(*scored, strict=True)
     return scored_by(scores, of, units=units, unscored=unscored)
+
+
+def _told_apart(
+    scored: Sequence[tuple[float, str]],
+    unscored: int,
+    other: Metric,
+    answered: Sequence[Answered],
+    judge: str,
+    units: Units,
+) -> Score:
+    """How well the scores of units tell them from those that the other metric asks of."""
+    theirs = _measure(other, answered, judge, units)
+    if theirs["value"] is None:
+        return theirs
+    asked = [one for one in answered if _asks(other, one)]
+    against = [(score, units.of(one.item)) for one in asked if (score := other.score(one)) is not None]
+    value, low, high = area(_means(scored), _means(against))
+    n, missing = len(scored) + theirs["n"], unscored + theirs["unscored"]
+    return {"value": value, "low": low, "high": high, "n": n, "unscored": missing, "unit": units.name}
+
+
+def _means(scored: Sequence[tuple[float, str]]) -> list[float]:
+    """The mean score of each unit."""
+    of_unit: dict[str, list[float]] = {}
+    for score, unit in scored:
+        of_unit.setdefault(unit, []).append(score)
+    return [float(np.mean(scores)) for scores in of_unit.values()]
 
 
 def _why_unscored(metric: Metric, asked: Sequence[Answered], judge: str) -> str:

@@ -27,7 +27,7 @@ TITLES = (SCORES, SARR_SPLIT, REFUSALS)
 # What is forgotten, what is over-forgotten, and what is kept: the columns of a table that is looked at once.
 SHORT = (
     *("asr_generality", "rr_generality", "sarr", "sarr_seen", "sarr_unseen"),
-    *("safe_accuracy_unseen", "rr_unseen", "retain_accuracy"),
+    *("safe_accuracy_unseen", "rr_unseen", "auroc_unseen", "retain_accuracy"),
 )
 # What a table's numbers are good for, where that is not plain.
 NOTES = {

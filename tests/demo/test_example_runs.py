@@ -233,7 +233,9 @@ def test_the_documented_tables_are_of_the_shipped_sweep():
     assert all("made by: safeeraser sweep --rows assets/demo/sweep.json" in text_of(page) for page in (README, RESULTS))
     by_run = {row["run"]: row for row in rows}
     swept = [run for run in EXAMPLE_RUNS if run.config.method not in CONTROLS]
-    assert all(run.scores and by_run[run.name]["metrics"] == run.scores["metrics"] for run in swept)
+    for run in swept:  # a metric may have come after the sweep
+        assert run.scores
+        assert by_run[run.name]["metrics"].items() <= run.scores["metrics"].items()
     assert {row["seed"] for row in rows if row["method"] != "base"} == {0, 1, 2}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from safeeraser.data.records import VQA
-from safeeraser.score.intervals import FEWEST, effective, interval, too_few
+from safeeraser.score.intervals import FEWEST, area, effective, interval, too_few
 from safeeraser.score.significance import holm, sign_flip
 from safeeraser.score.units import Units
 
@@ -151,3 +151,24 @@ def test_holm_multiplies_the_smallest_p_most_and_never_turns_the_order():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_the_area_is_the_share_of_pairs_in_order_and_ties_are_half():
+    assert area([0.5, 0.2, 0.9], [0.1, 0.3])[0] == pytest.approx(5 / 6)
+    assert area([0, 1], [0, 1])[0] == pytest.approx(1 / 2)
+
+
+def test_the_area_of_scores_that_never_mix_is_not_certain():
+    found, low, high = area([1] * 14, [0] * 16)
+    assert (found, high) == (1, 1)
+    assert 0.8 < low < 0.9
+    assert area([0] * 16, [1] * 14) == pytest.approx((0, 0, 1 - low))
+
+
+@pytest.mark.parametrize("shift", [0, 0.7, 1.5, 2.5])
+def test_the_areas_interval_covers_the_truth_as_often_as_it_says(shift: float):
+    from scipy.stats import norm
+
+    rng, true = np.random.default_rng(233), norm.cdf(shift / 2**0.5)
+    found = (area(norm.cdf(rng.normal(shift, 1, 14)), norm.cdf(rng.normal(0, 1, 16))) for _ in range(400))
+    assert 0.92 < sum(low <= true <= high for _, low, high in found) / 400 < 0.99
