@@ -36,11 +36,11 @@ PREFIX, PADDING = 0, -1
 class Recipe:
     """How much of everything; the defaults made what ships."""
 
-    pictures: int = 12  # of each thing
-    naming_steps: int = 250
+    pictures: int = 24  # of each thing
+    naming_steps: int = 800
     naming_batch: int = 48
     naming_lr: float = 1e-3
-    steps: int = 100
+    steps: int = 140
     rows: int = 8  # pictures of a step
     questions: int = 5  # about each
     lr: float = 1e-3
