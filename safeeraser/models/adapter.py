@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -83,11 +84,19 @@ def attach(network: PreTrainedModel, config: RunConfig, *, training: bool = Fals
     adapted.peft_config["default"].base_model_name_or_path = config.model
     if training:
         dropout.use(adapted)
+        _take_as_it_comes(adapted)
         if config.sine_projector:
             sine.attach(adapted)
     for parameter in trainable(adapted):
         parameter.data = parameter.data.float()
     return adapted
+
+
+def _take_as_it_comes(adapted: PeftModel) -> None:
+    """LoRA's input is not made fp32 first: training computes in the base model's precision, by autocast."""
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLayer):
+            layer.cast_input_dtype_enabled = False
 
 
 def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:

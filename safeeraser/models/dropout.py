@@ -16,7 +16,7 @@ BITS = 16
 class Dropout(nn.Module):
     """As `nn.Dropout`, which it is on other devices: elements become 0 with probability p, the others grow by 1/(1-p).
 
-    p is rounded to a multiple of 2 ** -BITS.
+    p is rounded to a multiple of 2 ** -BITS; 1/(1-p) to the precision of the input, by 0.4 % at most in bfloat16.
     """
 
     def __init__(self, p: float) -> None:
