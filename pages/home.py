@@ -7,7 +7,7 @@ from safeeraser.ui.views import home
 
 view = st.session_state["view"]
 
-header.title("Unlearning should forget the harm, not the words")
+header.title("Unlearning should forget the harm, not the words", switch=True)
 home.over_forgetting(view)
 
 st.header("What you see")

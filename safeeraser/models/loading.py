@@ -33,14 +33,9 @@ efficientnet.register()
 
 
 def checkpoint(model: str) -> str:
-    """The folder or hub id that a model's name stands for. Raises ModelError for `plain` before it is built."""
+    """The folder or hub id that a model's name stands for. Raises PackageError for `plain` before it is built."""
     if model == "plain":
-        built = packages.model_folder()
-        if not built.is_dir():
-            raise ModelError(
-                f"--model plain: there is no {built} yet; `safeeraser demo build --world plain --train` makes it"
-            )
-        return str(built)
+        return str(packages.built())
     return str(ASSETS / "demo" / "model") if model == "demo" else model
 
 

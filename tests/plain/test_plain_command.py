@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import small
 
+from app import opened
 from safeeraser import cli
 from safeeraser.commands import demo
 from safeeraser.models import loading
-from safeeraser.models.checks import ModelError
 from safeeraser.plain import base_model, dataset, packages, training, world
+from safeeraser.plain.packages import PackageError
 from safeeraser.plain.training import Recipe
 
 
@@ -38,8 +39,17 @@ def small_parts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_before_it_is_built_the_model_says_how_to_build_it(cache: Path):
-    with pytest.raises(ModelError, match="safeeraser demo build --world plain"):
+    with pytest.raises(PackageError, match="safeeraser demo build --world plain"):
         loading.checkpoint("plain")
+
+
+def test_before_it_is_built_launch_says_how_to_build_it(cache: Path, runs_folder: Path):
+    app = opened("launch", preset="plain")
+    assert not app.exception
+    assert [error.value.endswith("safeeraser demo build \\-\\-world plain\\` makes it") for error in app.error] == [
+        True
+    ]
+    assert not [button for button in app.button if button.key == "launch"]
 
 
 @pytest.mark.parametrize(

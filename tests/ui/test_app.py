@@ -403,3 +403,16 @@ def test_a_base_model_as_b_is_said_to_have_no_training(open_page: Open):
     app = open_page("compare", b=BASE, a=PO)
     assert "was not trained" in marked(app)
     assert "--look-every" not in marked(app)
+
+
+def test_home_changes_to_another_data_set_and_says_which_it_shows(open_page: Open, tmp_path: Path):
+    data = made_data(tmp_path / "data", harmless=True, badge="Another world")
+    on(data)
+    app = open_page("home")
+    switch = app.segmented_control(key="widget-data")
+    assert {"Demo world", data} <= {*switch.options}
+    assert ":material/toys: Demo world" in marked(app)
+    switch.set_value(data).run()
+    assert not app.exception
+    assert app.query_params["data"] in (data, [data])
+    assert ":material/toys: Another world" in marked(app)

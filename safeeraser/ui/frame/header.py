@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import streamlit as st
 
-from safeeraser.data.source import Source
+from safeeraser.data.source import WORLDS, Source
 from safeeraser.losses import BASE
 from safeeraser.runs.folder import Run
 from safeeraser.ui.frame import consent, media, reading, state
@@ -18,6 +18,8 @@ from safeeraser.ui.frame.text import escape_markdown
 SPLITS = ("val", "train")
 # In what A and B may differ: it is what they are compared for.
 COMPARED = ("method", "pd", "pd_weight", "retain_weight", "seed")
+# What another data set makes void.
+OF_DATA = ("a", "b", "judge", "item", "page")
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def draw() -> View:
     data_sets = _data_sets(found)
     _gate(state.get("data") if state.get("data") in data_sets else data_sets[0])
     with st.container(key="header", border=True, horizontal=True, vertical_alignment="bottom", gap="xsmall"):
-        data = state.select("Data set", data_sets, "data", resets=("a", "b", "judge", "item", "page"), width=120)
+        data = state.select("Data set", data_sets, "data", resets=OF_DATA, width=120)
         runs = _answered(found, data)
         asked_dev = any(reading.settings(run).eval_split == "dev" for run in runs.values())
         split = state.select(
@@ -152,15 +154,20 @@ def _data_sets(found: dict[str, Run]) -> list[str]:
     return list(dict.fromkeys(["demo", *(reading.settings(run).data for run in found.values())]))
 
 
+def _world(data: str) -> str:
+    return f"{data.capitalize()} world" if data in WORLDS else data
+
+
 def _answered(found: dict[str, Run], data: str) -> dict[str, Run]:
     """The runs with answers on this data set."""
     return {name: run for name, run in found.items() if reading.settings(run).data == data and run.answers.exists()}
 
 
-def title(text: str, *, data: str | None = None) -> None:
+def title(text: str, *, data: str | None = None, switch: bool = False) -> None:
     """The page's title, with what must be said of the data set's numbers beside it.
 
-    data: the data set that this page is about, where it is not the header's.
+    data: the data set that this page is about, where it is not the header's. switch: another can be chosen here, as the
+    page has no header, if there are several.
     """
     if data is not None:
         st.session_state["badge"] = reading.about(data).badge
@@ -168,6 +175,9 @@ def title(text: str, *, data: str | None = None) -> None:
         st.title(text, width="content")
         if badge := st.session_state.get("badge"):
             st.badge(escape_markdown(badge), icon=":material/toys:", color="violet")
+        if switch and len(data_sets := _data_sets(reading.all_runs())) > 1:
+            how = {"widget": st.segmented_control, "required": True, "label_visibility": "collapsed"}
+            state.select("Data set", data_sets, "data", resets=OF_DATA, format_func=_world, **how)
 
 
 def _default_pair(runs: dict[str, Run]) -> tuple[str | None, str | None]:

@@ -12,6 +12,7 @@ from safeeraser import stages
 from safeeraser.config import ConfigError, RunConfig
 from safeeraser.errors import SafeEraserError
 from safeeraser.losses import METHODS, method_name, with_parts
+from safeeraser.plain import packages
 from safeeraser.plan import measured
 from safeeraser.plan.measured import Estimate, Plan
 from safeeraser.runs import jobs
@@ -77,10 +78,12 @@ def preview(config: RunConfig, name: str | None) -> Plan | None:
 
 
 def check_model(model: str) -> None:
-    """Refuse a folder that holds no model, as far as that shows without loading it.
+    """Refuse a folder that holds no model, as far as that shows without loading it, and one that is not built yet.
 
-    Raises ConfigError. A hub id is not looked up: nothing leaves this machine before the launch.
+    Raises ConfigError, PackageError. A hub id is not looked up: nothing leaves this machine before the launch.
     """
+    if model == "plain":
+        packages.built()
     local = Path(model).expanduser()
     if (local.is_absolute() or local.exists() or model.startswith(".")) and not (local / "config.json").is_file():
         raise ConfigError(f"--model {model}: there is no config.json in it; give a folder with a checkpoint, or 'demo'")

@@ -32,7 +32,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 OPEN = "What"
-PRESETS_HELP = "tuned: the demo's, with what was chosen on dev for the method. paper: as published, for LLaVA-1.5-7B"
+PRESETS_HELP = (
+    "tuned: the demo's, with what was chosen on dev for the method. plain: the plain world's, whose model is built by "
+    "`safeeraser demo build --world plain`. paper: as published, for LLaVA-1.5-7B"
+)
 CHOICES: dict[str, tuple[str, ...]] = {"method": (*METHODS, *UNTRAINED), "judge": grading.known()}
 OPEN_CHOICES = {"judge"}  # those that take what is typed too
 WORDS = {"pd": "PD", "lr": "learning rate", "lora": "LoRA"}
