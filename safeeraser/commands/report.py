@@ -1,4 +1,4 @@
-"""`safeeraser report`: runs beside their base model as one HTML file, or their tables as LaTeX or Markdown."""
+"""`safeeraser report`: runs beside their base model as one HTML file; their tables or drawn answers as text."""
 
 import argparse
 from datetime import datetime
@@ -11,14 +11,21 @@ from safeeraser.commands.console import printable, say
 from safeeraser.config import ConfigError
 from safeeraser.runs.folder import Run
 
-FORMS = {"html": ".html", "latex": ".tex", "markdown": ".md"}
+ENDINGS = {".html": "html", ".tex": "latex", ".md": "markdown"}
+FORMS = (*ENDINGS.values(), "examples")
+WITH_EXAMPLES = ("html", "examples")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.describe(parser, do, "safeeraser report demo-po-s0-6c48dc demo-po-pd-s0-44136f --output report.html")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's name or folder; its base model is added")
     parser.add_argument("--output", type=Path, help="the file (default: report.html; tables are printed)")
-    parser.add_argument("--format", choices=FORMS, help="html, or the tables alone (default: by --output, else html)")
+    parser.add_argument(
+        "--format",
+        choices=FORMS,
+        help="html; the tables alone, as latex or markdown; examples: drawn answers alone, as a Markdown table "
+        "(default: by --output, else html)",
+    )
     parser.add_argument("--judge", help="whose verdicts (default: each run's own)")
     parser.add_argument("--seed", type=_not_negative, default=0, help="draws the examples (default: 0)")
     parser.add_argument("--examples", type=_not_negative, default=4, metavar="N", help="how many (default: 4)")
@@ -46,6 +53,8 @@ def do(options: argparse.Namespace) -> None:
         made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
         chosen = page.Choices(command, made, options.seed, options.examples, options.harmful_pictures)
         text = page.as_html(groups, chosen)
+    elif form == "examples":
+        text = texts.as_examples(groups, n=options.examples, seed=options.seed)
     else:
         text = {"latex": texts.as_latex, "markdown": texts.as_markdown}[form](groups, command)
     output = options.output or (Path("report.html") if form == "html" else None)
@@ -61,13 +70,14 @@ def _form(options: argparse.Namespace) -> str:
     output = options.output
     if output is not None and not output.parent.is_dir():
         raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first")
-    by_ending = {ending: form for form, ending in FORMS.items()}
-    form = options.format or ("html" if output is None else by_ending.get(output.suffix))
+    form = options.format or ("html" if output is None else ENDINGS.get(output.suffix))
     if form is None:
-        endings = ", ".join(by_ending)
+        endings = ", ".join(ENDINGS)
         raise ConfigError(f"--output {output}: add --format {', '.join(FORMS)}, or end the name with {endings}")
-    if form != "html" and (options.harmful_pictures or options.seed):
-        raise ConfigError(f"--seed and --harmful-pictures have no effect with --format {form}, which has no examples")
+    if form not in WITH_EXAMPLES and options.seed:
+        raise ConfigError(f"--seed has no effect with --format {form}, which has no examples")
+    if form != "html" and options.harmful_pictures:
+        raise ConfigError(f"--harmful-pictures has no effect with --format {form}, which has no pictures")
     return form
 
 
@@ -76,6 +86,6 @@ def _command(options: argparse.Namespace, form: str) -> str:
     words = ["safeeraser", "report", *options.runs]
     given = {"--format": form if form != "html" else None, "--judge": options.judge, "--seed": options.seed or None}
     words += [text for flag, value in given.items() if value is not None for text in (flag, str(value))]
-    if form == "html" and options.examples != 4:
+    if form in WITH_EXAMPLES and options.examples != 4:
         words += ["--examples", str(options.examples)]
     return join([*words, *(["--harmful-pictures"] if options.harmful_pictures else [])])

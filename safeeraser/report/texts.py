@@ -1,4 +1,7 @@
-"""A report as Markdown or LaTeX: its tables alone, with what they stand on and the command that makes each again."""
+"""A report as Markdown or LaTeX: its tables alone, with what they stand on and the command that makes each again.
+
+Or only examples of what the runs answer, as a Markdown table.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -28,6 +31,29 @@ def as_latex(groups: Sequence[Group], command: str) -> str:
         shared = [f"{group.name}.", *badge(group), *introduction(groups), *warnings(group)]
         parts += [_latex(grid, shared) for grid in grids.of_group(group, again=command, most=BESIDE)]
     return "\n".join(parts)
+
+
+def as_examples(groups: Sequence[Group], *, n: int, seed: int) -> str:
+    """n questions about safe pictures of val, drawn by seed, and what each run answers, as a table of each group."""
+    return "\n\n".join(_drawn(group, n=n, seed=seed) for group in groups)
+
+
+def _drawn(group: Group, *, n: int, seed: int) -> str:
+    found, of = group.drawn(n=n, seed=seed)
+    named = all(asked.vqa.concept for asked in found)
+    head = [*(["Picture"] if named else []), "Question", *group.runs]
+    lines = [
+        [
+            *([str(asked.vqa.concept)] if named else []),
+            asked.vqa.question,
+            *(f"{answer.text} ({answer.outcome})" for answer in asked.answers),
+        ]
+        for asked in found
+    ]
+    rows = [map(markdown, head), ["---"] * len(head), *(map(markdown, line) for line in lines)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    told = f"{len(found):,} of {of:,} questions about safe pictures of val, drawn by seed {seed}: {group.name}."
+    return "\n\n".join([table, markdown(" ".join([told, *badge(group)]))])
 
 
 def title(groups: Sequence[Group]) -> str:

@@ -38,12 +38,30 @@ def test_tables_are_printed_or_written_in_the_form_of_the_files_name(tmp_path: P
     assert capsys.readouterr().out.startswith("# Unlearning")
 
 
+def test_examples_are_the_questions_that_the_report_draws_with_each_runs_answer(tmp_path: Path, capsys):
+    assert cli.main(["report", PO, PO_PD, "--format", "examples", "--examples", "5", "--seed", "3"]) == 0
+    head, _, *rows, empty, told = capsys.readouterr().out.splitlines()
+    assert head == "| Picture | Question | base | PO | PO+PD |"
+    assert (len(rows), empty) == (5, "")
+    assert told.startswith("5 of 384 questions about safe pictures of val, drawn by seed 3: demo")
+    assert cli.main(["report", PO, PO_PD, "--examples", "5", "--seed", "3", "--output", str(tmp_path / "r.html")]) == 0
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for row in rows:
+        picture, question, base, refused, _ = row.strip("| ").split(" | ")
+        assert picture in base
+        assert question in page
+        assert base.removesuffix(" (answers)") in page
+        assert refused.endswith("(refuses)")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--output", "report.pdf"], "end the name with .html, .tex, .md"),
         (["--output", "nowhere/report.html"], "there is no folder nowhere"),
         (["--format", "latex", "--harmful-pictures"], "no effect with --format latex"),
+        (["--format", "examples", "--harmful-pictures"], "no effect with --format examples"),
+        (["--format", "markdown", "--seed", "1"], "--seed has no effect with --format markdown"),
     ],
 )
 def test_what_cannot_be_is_named_before_any_work(flags: list[str], message: str, monkeypatch, capsys):
