@@ -70,6 +70,18 @@ def test_a_dry_run_is_no_default_and_is_called_one():
     assert any("dry run" in option for option in app.selectbox(key="widget-b").options)
 
 
+def test_runs_that_were_asked_on_dev_have_no_numbers_on_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for example in (BASE, PO, PO_PD):
+        run = own(example, eval_split="dev")
+        for table in (run.answers, run.verdicts):
+            table.write_text(table.read_text().replace('"id": "val/', '"id": "dev/'))
+    assert said(opened("home")) == SAID
+    monkeypatch.setattr("safeeraser.runs.folder.EXAMPLES", tmp_path / "none")
+    app = opened("home")
+    assert said(app) == {}
+    assert "on val" in words(app)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "there",

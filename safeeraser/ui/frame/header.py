@@ -183,7 +183,7 @@ def title(text: str, *, data: str | None = None, switch: bool = False) -> None:
 def _default_pair(runs: dict[str, Run]) -> tuple[str | None, str | None]:
     """The run that shows over-forgetting best, PO without PD where there is one, and the base model's run of it.
 
-    Only finished runs, those first that were asked most, have a twin with PD, and trained longest.
+    Only finished runs, those first that were asked on val, were asked most, have a twin with PD, and trained longest.
     """
     whole = {name: run for name, run in runs.items() if reading.finished(run)}
     settings = {name: reading.settings(run) for name, run in whole.items()}
@@ -192,7 +192,16 @@ def _default_pair(runs: dict[str, Run]) -> tuple[str | None, str | None]:
         own = settings[name]
         records = own.eval_records or math.inf
         alone = not any(own.is_twin(other) for other in settings.values())
-        return -records, own.method != "po", own.pd, alone, -reading.steps(whole[name]), own.seed, name
+        return (
+            own.eval_split != SPLITS[0],
+            -records,
+            own.method != "po",
+            own.pd,
+            alone,
+            -reading.steps(whole[name]),
+            own.seed,
+            name,
+        )
 
     trained = sorted((name for name, config in settings.items() if config.trains), key=rank)
     pairs = ((settings[name].base().run_name(), name) for name in trained)

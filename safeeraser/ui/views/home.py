@@ -18,11 +18,11 @@ from safeeraser.ui.parts import cases
 
 def over_forgetting(view: View) -> None:
     """How many safe pictures are refused, in big numbers, and one case drawn by seed below them."""
-    runs = cases.variants(view)
+    runs = [run for run in cases.variants(view) if reading.settings(run).eval_split == view.split]
     if len(runs) < 2:
         st.info(
-            "No finished run that unlearned stands beside its base model here yet: launch one. Runs that are not "
-            "finished, and dry runs, do not count here."
+            f"No finished run that unlearned and was asked on {view.split} stands beside its base model here yet: "
+            "launch one. Runs that are not finished, and dry runs, do not count here."
         )
         return
     counts = cases.counted(view, runs)
