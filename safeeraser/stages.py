@@ -93,8 +93,7 @@ def generate(run: Run, source: Source, progress: Reporter | None = None, engine:
     """Write the answers that the run does not have yet; engine: who gives them, None for the run's own model."""
     if run.answers_imported:
         raise RunError(f"{run.name} was imported: its answers are all there")
-    if run.config.trains and not run.adapter.exists():
-        raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
+    run.check_trained()
     from safeeraser.generate import answering
 
     with _working(run, "generate"):

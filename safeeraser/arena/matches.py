@@ -230,8 +230,8 @@ def _resolved(names: Sequence[str]) -> dict[str, Run]:
     for name, run in found.items():
         if run.config.method in CONTROLS:
             raise ArenaError(f"{name} is a control, which has no model of its own; leave it out")
-        if name != BASE and run.config.trains and not run.adapter.exists():
-            raise ArenaError(f"{name} has no adapter, so it cannot be asked; train it, or name another run")
+        if name != BASE and (why := run.untrained):
+            raise ArenaError(f"{name} {why}, or name another run")
     return found
 
 

@@ -77,8 +77,7 @@ def attack(
         raise RunError(f"{run.name} is a control without a model: attack a run that trained, or its base run")
     if run.answers_imported:
         raise RunError(f"{run.name} has imported answers and no model; import its adapter: `safeeraser adapter import`")
-    if run.config.trains and not run.adapter.exists():
-        raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
+    run.check_trained()
     attacks = [one for one in attacks if one.why_not(run.config) is None]
     asked = items(run, source, records)
     rows = run.rows(run.attacks)

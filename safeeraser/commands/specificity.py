@@ -72,8 +72,7 @@ def _check(run: Run) -> None:
     run.check_merges()
     if run.answers_imported:
         raise RunError(f"{run.name} has imported answers and no model; import its adapter: `safeeraser adapter import`")
-    if run.config.trains and not run.adapter.exists():
-        raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
+    run.check_trained()
 
 
 def _is_done(found: Benchmarked | None, limit: int | None) -> bool:

@@ -27,8 +27,7 @@ class OwnModel:
     """The engine that is the run's own model, loaded when the first question is asked."""
 
     def __init__(self, run: Run, progress: Reporter | None = None) -> None:
-        if run.config.trains and not run.adapter.exists():
-            raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
+        run.check_trained()
         self.run = run
         self.progress = progress
 

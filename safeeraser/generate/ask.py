@@ -282,8 +282,8 @@ def _resolved(names: Sequence[str]) -> list[dict[str, Any]]:
             raise AskError(f"{name} was imported: its answers are here, its model is not; leave it out")
         if run.config.method in CONTROLS:
             raise AskError(f"{name} is a control, which has no model of its own; leave it out")
-        if run.config.trains and not run.adapter.exists():
-            raise AskError(f"{name} has no adapter yet; wait until it is trained, or `safeeraser unlearn` it")
+        if why := run.untrained:
+            raise AskError(f"{name} {why}")
     first = next(iter(runs.values()))
     return [_described(name, run=runs.get(name, first)) for name in names]
 

@@ -50,8 +50,7 @@ def check(run: Run, folder: Path) -> None:
     run.check_merges()
     if run.answers_imported:
         raise RunError(f"{run.name} has imported answers and no model; import its adapter: `safeeraser adapter import`")
-    if not run.adapter.exists():
-        raise RunError(f"{run.name} has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first")
+    run.check_trained()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"--out {folder} is not an empty folder; choose another or empty it")
 

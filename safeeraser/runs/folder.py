@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from shlex import join
 from typing import IO, Any
 
 import psutil
@@ -219,6 +220,20 @@ class Run:
     def ships(self) -> bool:
         """Whether this is an example run of the project: these stay as they are."""
         return self.folder.resolve().is_relative_to(EXAMPLES.resolve())
+
+    @property
+    def untrained(self) -> str:
+        """Why its model cannot be asked, what it trains not being there, and what to do; empty where it can."""
+        if not self.config.trains or self.adapter.exists():
+            return ""
+        if self.ships:
+            return f"ships without its adapter; `{join(['safeeraser', 'run', *self.config.flags()])}` trains it"
+        return "has no adapter yet; run `safeeraser unlearn` or `safeeraser run` first"
+
+    def check_trained(self) -> None:
+        """Raise RunError where what the run trains is not there."""
+        if why := self.untrained:
+            raise RunError(f"{self.name} {why}")
 
     @property
     def is_dry(self) -> bool:
