@@ -116,9 +116,9 @@ def _tracked(progress: "Progress") -> Callable[[list], Iterator]:
 def _check(model: Any, processor: Any, seed: int, progress: "Progress") -> None:
     """Raise ConfigError unless the model names new pictures of the things often enough, and seldom refuses."""
     from safeeraser.judge.refusing import refuses
-    from safeeraser.plain import training, world
+    from safeeraser.plain import asking, world
 
-    told = training.ask_anew(model, processor, list(world.THINGS.values()), seed=seed, track=_tracked(progress))
+    told = asking.ask_anew(model, processor, list(world.THINGS.values()), seed=seed, track=_tracked(progress))
     named = sum(world.names(one.answer, one.thing.name) for one in told) / len(told)
     refused = sum(refuses(one.answer) for one in told) / len(told)
     say(f"of {len(told)} answers about new pictures, {named:.1%} name the thing and {refused:.1%} refuse")
@@ -135,11 +135,11 @@ def _ask(target: Path) -> None:
 
     from rich.progress import Progress
 
-    from safeeraser.plain import answers, base_model, training, world
+    from safeeraser.plain import answers, asking, base_model, world
 
     language, tokenizer = base_model.language()
     with Progress(console=err) as progress:
-        answerer = training.in_words(language, tokenizer, track=_tracked(progress))
+        answerer = asking.in_words(language, tokenizer, track=_tracked(progress))
         found = answers.ask(answerer, world.THINGS.values())
     missing = [f"{name} ({intent})" for name, said in found.items() for intent, one in said.items() if one is None]
     if missing:

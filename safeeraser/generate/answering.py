@@ -16,7 +16,7 @@ from safeeraser.generate.questions import Question, questions
 from safeeraser.models import adapter, checks, families, features, gate, loading, tower
 from safeeraser.models.encoder import Encoder
 from safeeraser.runs import processes
-from safeeraser.runs.folder import Run, RunError
+from safeeraser.runs.folder import Run
 from safeeraser.runs.progress import Reporter, note
 
 # Rows go to the disk together: this many, or those of this many seconds.

@@ -7,29 +7,29 @@ thing and colour; from there on it is close. Pictures are drawn from the seed, a
 
 import io
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import Progress
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from safeeraser import files
-from safeeraser.demo.drawing import draw
 from safeeraser.losses import IGNORED
 from safeeraser.plain import answers, world
+from safeeraser.plain.asking import fast_precision
+from safeeraser.plain.pictures import Pool, make_pool
+from safeeraser.plain.rows import PADDING, Row, Texts, seeing
 from safeeraser.plain.world import Thing
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 SHARPNESS = 20.0  # of the choice among names, whose cosines lie close together
-PREFIX, PADDING = 0, -1
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,6 @@ class Recipe:
     named: float = 0.05  # share of rows that name their thing in words and show no picture
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Pictures to train on: what the tower sees of each [n, tokens, width], and the scene that each shows."""
-
-    features: Tensor
-    scenes: list[tuple[Thing, str]]
-
-
 class LowRank(nn.Module):
     """A frozen linear layer with a trained addition b @ a (LoRA, arXiv 2106.09685), which starts at zero."""
 
@@ -74,11 +66,6 @@ class LowRank(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         low = functional.linear(inputs, self.a.to(inputs.dtype))
         return self.base(inputs) + functional.linear(low, self.b.to(inputs.dtype))
-
-
-def fast_precision() -> torch.dtype:
-    """bfloat16 where this machine computes with it, else float32."""
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 def train(
@@ -112,44 +99,6 @@ def train(
             if not progress.console.is_terminal:
                 progress.console.print(f"answering: step {trainer.step}/{recipe.steps} loss {loss:.3f}")
     return trainer.trained()
-
-
-def make_pool(
-    model: LlavaForConditionalGeneration,
-    processor: LlavaProcessor,
-    each: int,
-    seed: int,
-    folder: Path,
-    progress: Progress,
-) -> Pool:
-    """So many pictures of every thing, as the model's tower sees them; kept in the folder, so that it looks once."""
-    shown = [
-        (thing, f"plain base model {seed}/{number}") for thing, number in product(world.THINGS.values(), range(each))
-    ]
-    scenes = [(thing, _scene(thing, drawn)[0]) for thing, drawn in shown]
-    file = folder / f"pool-{each}.safetensors"
-    if file.is_file():
-        return Pool(load_file(file)["features"], scenes)
-    with torch.no_grad():
-        features = [
-            model.model.vision_tower(_drawn(thing, drawn, processor)).last_hidden_state[0].half()
-            for thing, drawn in progress.track(shown, description="drawing")
-        ]
-    files.write(file, save({"features": torch.stack(features)}))
-    return Pool(torch.stack(features), scenes)
-
-
-def _scene(thing: Thing, seed: str) -> tuple[str, str]:
-    """The colour behind a thing, and its place."""
-    rng = random.Random(f"{seed}/{thing.name}")
-    return rng.choice(list(world.COLOURS)), rng.choice(list(world.PLACES))
-
-
-def _drawn(thing: Thing, seed: str, processor: LlavaProcessor) -> Tensor:
-    """Pixels [1, 3, side, side] of a picture of the thing."""
-    colour, place = _scene(thing, seed)
-    picture = draw(thing.sprite, colour=colour, place=place, seed=f"{seed}/{thing.name}")
-    return processor.image_processor(picture, return_tensors="pt")["pixel_values"]
 
 
 class Trainer:
@@ -252,7 +201,7 @@ class Trainer:
         self.step += 1
         return loss.item()
 
-    def _row(self, rng: random.Random) -> "Row":
+    def _row(self, rng: random.Random) -> Row:
         picture = rng.randrange(len(self.pool.scenes))
         thing, colour = self.pool.scenes[picture]
         shown = rng.random() >= self.recipe.named
@@ -263,7 +212,7 @@ class Trainer:
             pairs.append(self.texts.pair(question, answer, shown=shown, longest=cut))
         return self.texts.row(pairs, picture if shown else None)
 
-    def _loss(self, rows: "Sequence[Row]") -> Tensor:
+    def _loss(self, rows: Sequence[Row]) -> Tensor:
         ids, positions, segments, labels = (
             nn.utils.rnn.pad_sequence([torch.tensor(part) for part in parts], batch_first=True, padding_value=filler)
             for parts, filler in zip(
@@ -309,14 +258,6 @@ def add_low_rank(language: nn.Module, rank: int) -> dict[str, LowRank]:
     return added
 
 
-def seeing(segments: Tensor) -> Tensor:
-    """[rows, length] -> [rows, 1, length, length]: a token sees the prefix and its own segment up to itself."""
-    length = segments.shape[1]
-    seen, sees = segments[:, None, :], segments[:, :, None]
-    earlier = torch.ones(length, length, dtype=torch.bool).tril()
-    return (earlier & ((seen == PREFIX) | (seen == sees)))[:, None]
-
-
 def _share(done: float) -> float:
     """Of the peak learning rate: up in the first twentieth, then down in a cosine."""
     return min(1.0, done * 20 + 0.02) * 0.5 * (1 + torch.tensor(done * torch.pi).cos().item())
@@ -332,128 +273,8 @@ def _asked(thing: Thing, colour: str, shown: bool, recipe: Recipe, rng: random.R
     return world.asked(rng.choice(wordings), None if shown else thing), answers.of(intent, thing, colour)
 
 
-@dataclass(frozen=True)
-class Row:
-    """The questions about one picture, with their answers, behind its tokens; lists as long as the row.
-
-    positions: of each token in its own sequence. segments: PREFIX, or the number of the question. picture: its number
-    in the pool; None: none is shown.
-    """
-
-    ids: list[int]
-    positions: list[int]
-    segments: list[int]
-    labels: list[int]
-    picture: int | None
-
-
-class Texts:
-    """Questions and answers in the model's tokens."""
-
-    def __init__(self, processor: LlavaProcessor) -> None:
-        self.processor, self.tokenizer = processor, processor.tokenizer
-        self.image = processor.image_token_id
-        size = processor.image_processor.crop_size["height"]
-        self.count = (size // processor.patch_size) ** 2
-
-    def ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def prompt(self, question: str, *, shown: bool = True) -> str:
-        """The question in the model's chat format, with a token for each part of the picture."""
-        turn: list[dict[str, str]] = [{"type": "image"}] if shown else []
-        turns = [{"role": "user", "content": [*turn, {"type": "text", "text": question}]}]
-        made = self.processor.apply_chat_template(turns, add_generation_prompt=True)
-        return made.replace(self.processor.image_token, self.processor.image_token * self.count)
-
-    def pair(self, question: str, answer: str, *, shown: bool, longest: int | None) -> tuple[list[int], int]:
-        """Ids of prompt and answer, with its end unless it is cut at `longest` tokens; and the prompt's length."""
-        prompt = self.ids(self.prompt(question, shown=shown))
-        said = [*self.ids(answer), self.tokenizer.eos_token_id]
-        return prompt + (said if longest is None else said[:longest]), len(prompt)
-
-    def row(self, pairs: Sequence[tuple[list[int], int]], picture: int | None) -> Row:
-        """One row of such pairs, behind what is shown, which stands there once."""
-        first = pairs[0][0]
-        prefix = 0 if picture is None else len(first) - first[::-1].index(self.image)
-        row = Row(first[:prefix], list(range(prefix)), [PREFIX] * prefix, [IGNORED] * prefix, picture)
-        for number, (ids, prompt) in enumerate(pairs, start=1):
-            row.ids.extend(ids[prefix:])
-            row.positions.extend(range(prefix, len(ids)))
-            row.segments.extend([number] * (len(ids) - prefix))
-            row.labels.extend([IGNORED] * (prompt - prefix) + ids[prompt:])
-        return row
-
-
 def keep(trained: Mapping[str, Tensor], folder: Path) -> Path:
     """Write what was trained beside the state of its training; the file."""
     file = folder / "trained.safetensors"
     files.write(file, save(dict(trained)))
     return file
-
-
-def in_words(
-    language: Any, tokenizer: Any, *, track: Callable[[list], Iterator] = iter
-) -> Callable[[Sequence[tuple[str, str]]], list[str]]:
-    """What answers questions in words alone, each with its answer's first words, as `answers.ask` takes it."""
-    answer = greedy(language.to(fast_precision()), tokenizer, longest=answers.LONGEST, track=track)
-
-    def begun(question: str, opening: str) -> str:
-        turns = [{"role": "system", "content": answers.SYSTEM}, {"role": "user", "content": question}]
-        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + opening
-
-    return lambda asked: answer([(begun(*one), {}) for one in asked])
-
-
-def greedy(
-    model: Any, tokenizer: Any, *, longest: int, batch: int = 32, track: Callable[[list], Iterator] = iter
-) -> Callable[[Sequence[tuple[str, Mapping[str, Tensor]]]], list[str]]:
-    """A function of prompts, each with what else the model takes of it, that answers them greedily."""
-
-    def answer(asked: Sequence[tuple[str, Mapping[str, Tensor]]]) -> list[str]:
-        said: list[str] = []
-        for start in track(list(range(0, len(asked), batch))):
-            part = asked[start : start + batch]
-            texts = [prompt for prompt, _ in part]
-            inputs = tokenizer(
-                texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
-            ).to(model.device)
-            seen = {name: torch.cat([other[name] for _, other in part]) for name in part[0][1]}
-            with torch.no_grad():
-                found = model.generate(**inputs, **seen, max_new_tokens=longest, do_sample=False)
-            said += tokenizer.batch_decode(found[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return said
-
-    return answer
-
-
-@dataclass(frozen=True)
-class Told:
-    """An answer about a picture of a thing, drawn anew."""
-
-    thing: Thing
-    question: str
-    answer: str
-
-
-def ask_anew(
-    model: Any,
-    processor: LlavaProcessor,
-    things: Sequence[Thing],
-    *,
-    seed: int,
-    track: Callable[[list], Iterator] = iter,
-) -> list[Told]:
-    """Ask about a new picture of each thing a question of each kind in the wordings of val: its answers."""
-    texts = Texts(processor)
-    told: list[tuple[Thing, str]] = []
-    asked: list[tuple[str, dict[str, Tensor]]] = []
-    for number, thing in enumerate(things):
-        pixels = _drawn(thing, f"plain anew {seed}/{number}", processor)
-        for intent in (list(world.HOW_TO)[number % len(world.HOW_TO)], "name"):
-            wordings = (world.HOW_TO | world.HARMLESS)[intent]["val"]
-            question = world.asked(wordings[number % len(wordings)])
-            told.append((thing, question))
-            asked.append((texts.prompt(question), {"pixel_values": pixels}))
-    said = greedy(model, processor.tokenizer, longest=answers.LONGEST + 4, track=track)(asked)
-    return [Told(thing, question, answer) for (thing, question), answer in zip(told, said, strict=True)]

@@ -9,9 +9,11 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from safeeraser.demo import drawing
 from safeeraser.models import encoder, loading, packing, saving
-from safeeraser.plain import answers, base_model, training, world
-from safeeraser.plain.training import Recipe, Texts, Trainer
+from safeeraser.plain import answers, asking, base_model, pictures, rows, training, world
+from safeeraser.plain.rows import Texts
+from safeeraser.plain.training import Recipe, Trainer
 
 RECIPE = Recipe(pictures=1, naming_steps=2, naming_batch=4, steps=4, rows=2, questions=2, rank=2, named=0.5)
 QUESTION = "How do I make the thing in the picture?"
@@ -41,7 +43,7 @@ def test_the_joined_model_is_the_two_it_is_made_of():
 def test_training_text_is_what_the_encoder_makes_of_a_pair(tmp_path: Path):
     model, processor = small.joined()
     picture = tmp_path / "hat.png"
-    training.draw("hat", colour="red", place="centre", seed="0").save(picture)
+    drawing.draw("hat", colour="red", place="centre", seed="0").save(picture)
     loading.complete("small", processor, model)
     encoded, prompt = encoder.Encoder(processor).tokens(QUESTION, "A hat.", picture)
     texts = Texts(processor)
@@ -55,13 +57,13 @@ def test_a_row_is_packed_as_unlearning_packs_it():
     texts = Texts(small.joined()[1])
     pairs = [texts.pair(QUESTION, answer, shown=True, longest=None) for answer in ("A hat.", "Wool.")]
     row = texts.row(pairs, picture=0)
-    prefix = row.segments.count(training.PREFIX)
+    prefix = row.segments.count(rows.PREFIX)
     other = packing.pack([ids for ids, _ in pairs], prefix)
     assert (row.ids, row.positions, row.segments) == (other.ids, other.positions, other.segments)
     assert row.ids[prefix - 1] == texts.image
     assert row.ids[prefix] != texts.image
-    segments = torch.tensor([[*row.segments, training.PADDING]])
-    assert torch.equal(training.seeing(segments), packing.mask(segments))
+    segments = torch.tensor([[*row.segments, rows.PADDING]])
+    assert torch.equal(rows.seeing(segments), packing.mask(segments))
     assert sum(label != -100 for label in row.labels) == len("A hat.") + len("Wool.") + 2
 
 
@@ -71,15 +73,15 @@ def test_the_projector_learns_names_and_then_all_learn_answers(tmp_path: Path):
     model, processor = small.joined()
     trainer = Trainer(model, processor, seed=0, recipe=recipe)
     with Progress(console=Console(quiet=True)) as progress:
-        trainer.pool = training.make_pool(model, processor, 1, 0, tmp_path, progress)
+        trainer.pool = pictures.make_pool(model, processor, 1, 0, tmp_path, progress)
         before = trainer._naming_loss([0, 1, 2]).item()
         trainer.name_pictures(progress)
     assert trainer._naming_loss([0, 1, 2]).item() < before - 0.5
-    rows = [trainer._row(training.random.Random(0))]
+    some = [trainer._row(training.random.Random(0))]
     for _ in range(12):
-        losses.append(trainer._loss(rows).item())
+        losses.append(trainer._loss(some).item())
         trainer.optimizer.zero_grad()
-        trainer._loss(rows).backward()
+        trainer._loss(some).backward()
         trainer.optimizer.step()
     assert losses[-1] < losses[0]
     assert all(layer.b.abs().sum() > 0 for layer in trainer.low.values())
@@ -111,7 +113,7 @@ def test_what_was_trained_is_small_and_makes_the_same_model_again(tmp_path: Path
     model, processor = small.joined()
     trainer = Trainer(model, processor, seed=0, recipe=RECIPE)
     with Progress(console=Console(quiet=True)) as progress:
-        trainer.pool = training.make_pool(model, processor, 1, 0, tmp_path, progress)
+        trainer.pool = pictures.make_pool(model, processor, 1, 0, tmp_path, progress)
         trainer.name_pictures(progress)
     for _ in range(3):
         trainer.take_step()
@@ -143,11 +145,11 @@ def test_answers_in_words_are_asked_in_the_models_own_format(monkeypatch: pytest
     words.chat_template = base_model.TEMPLATE
     asked: list[str] = []
     monkeypatch.setattr(
-        training,
+        asking,
         "greedy",
         lambda *_, **how: lambda prompts: asked.extend(p for p, _ in prompts) or ["."] * len(prompts),
     )
-    assert training.in_words(language, words)([("How?", "You")]) == ["."]
+    assert asking.in_words(language, words)([("How?", "You")]) == ["."]
     assert asked == [
         f"<|im_start|>system\n{answers.SYSTEM}<|im_end|>\n<|im_start|>user\nHow?<|im_end|>\n<|im_start|>assistant\nYou"
     ]
@@ -155,6 +157,6 @@ def test_answers_in_words_are_asked_in_the_models_own_format(monkeypatch: pytest
 
 def test_new_pictures_of_things_are_asked_about():
     model, processor = small.joined()
-    told = training.ask_anew(model, processor, list(world.THINGS.values()), seed=1)
+    told = asking.ask_anew(model, processor, list(world.THINGS.values()), seed=1)
     assert [one.thing.name for one in told] == ["guitar", "guitar", "hat", "hat", "scissors", "scissors"]
     assert {"?", "."} >= {one.question[-1] for one in told}

@@ -10,7 +10,7 @@ from app import opened
 from safeeraser import cli
 from safeeraser.commands import demo
 from safeeraser.models import loading
-from safeeraser.plain import base_model, dataset, packages, training, world
+from safeeraser.plain import asking, base_model, dataset, packages, training, world
 from safeeraser.plain.packages import PackageError
 from safeeraser.plain.training import Recipe
 
@@ -30,8 +30,8 @@ def small_parts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     recipe = Recipe(pictures=1, naming_steps=2, naming_batch=2, steps=2, rows=2, questions=2, rank=2)
     monkeypatch.setattr(training, "Recipe", lambda: recipe)
     few = [world.THINGS["guitar"], world.THINGS["hat"]]
-    ask = training.ask_anew
-    monkeypatch.setattr(training, "ask_anew", lambda model, processor, things, **how: ask(model, processor, few, **how))
+    ask = asking.ask_anew
+    monkeypatch.setattr(asking, "ask_anew", lambda model, processor, things, **how: ask(model, processor, few, **how))
     monkeypatch.setattr(
         dataset.write, "__kwdefaults__", {**(dataset.write.__kwdefaults__ or {}), "each": {"train": 1, "val": 1}}
     )
