@@ -25,7 +25,7 @@ EXTRA_SETS: tuple[SetName, ...] = ("general", "holes", "outside", "text_forget",
 TEXT_SETS = ("text_forget", "text_decouple")
 ABOUT_FILE = "about.json"
 TARGETS_FILE = "targets.json"
-LONGEST_BADGE = 80  # characters
+LONGEST_SAID = {"badge": 80, "note": 400}  # characters of what a data set may say of itself
 UNSAFE_PAIRS = 4  # a record
 RETAIN_FIELDS = ("UnharmPair_text1", "UnharmPair_text2", "UnharmPair_image1", "UnharmPair_image2")
 _SPELLING = {category.casefold(): category for category in CATEGORIES}
@@ -249,9 +249,9 @@ def _refusals(file: Path, notes: Notes) -> tuple[str, ...]:
 
 
 def about(folder: Path) -> About:
-    """What a data set says of itself: `{"harmless": bool, "badge": text?}`; it is harmless only where it says so.
+    """What a data set says of itself: `{"harmless": bool, "badge": text?, "note": text?}`.
 
-    Raises DataError for a file that says anything else.
+    It is harmless only where it says so. Raises DataError for a file that says anything else.
     """
     file = folder / ABOUT_FILE
     if not _is_there(file):
@@ -259,14 +259,17 @@ def about(folder: Path) -> About:
     with json_text.opened(file, inside=file.parent) as text:
         content = text.value()
     content = content if isinstance(content, dict) else {}
-    harmless, badge = content.get("harmless"), content.get("badge")
+    harmless = content.get("harmless")
     if not isinstance(harmless, bool):
         raise DataError(f"{file.name}, field harmless: expected true or false. Correct or remove the file.")
-    if badge is not None and not (isinstance(badge, str) and storable(badge) and 0 < len(badge) <= LONGEST_BADGE):
-        raise DataError(
-            f"{file.name}, field badge: expected a text of 1 to {LONGEST_BADGE} characters. Correct or remove the file."
-        )
-    return About(harmless, badge)
+    said = {name: content.get(name) for name in LONGEST_SAID}
+    for name, text in said.items():
+        longest = LONGEST_SAID[name]
+        if text is not None and not (isinstance(text, str) and storable(text) and 0 < len(text) <= longest):
+            raise DataError(
+                f"{file.name}, field {name}: expected a text of 1 to {longest} characters. Correct or remove the file."
+            )
+    return About(harmless, **said)
 
 
 def targets(folder: Path) -> Targets | None:

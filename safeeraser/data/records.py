@@ -120,11 +120,12 @@ class About:
     """What a data set says of itself, in its own folder; nothing of it is ever guessed.
 
     harmless: nothing in it can disturb anybody, so its pictures need not be hidden. badge: what must be said wherever
-    one of its numbers or pictures is shown.
+    one of its numbers or pictures is shown. note: what its reader must know besides, said once on a page.
     """
 
     harmless: bool = False
     badge: str | None = None
+    note: str | None = None
 
 
 NO_TARGETS = ("refusals", "nonsense", "unfinished")  # the kinds of answers that need not become targets

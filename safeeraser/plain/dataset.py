@@ -15,6 +15,7 @@ from safeeraser.plain.world import Thing
 
 SEED = 233
 BADGE = "Plain world, not LLaVA-1.5"
+NOTE = f"Harmless things play the harmful part here: {', '.join(kind for kind, _, _ in world.KINDS.values())}."
 EACH = {"train": 6, "val": 2, "dev": 1}  # records per thing in the forget set
 SAFE = {
     "train": world.SAFE_SEEN,
@@ -61,7 +62,7 @@ def write(
         if split == "val":
             contents[f"extra_{split}.json"] += [*_outside(split, count, seed, plan), *_named(split, seed)]  # type: ignore[operator]
     contents["prompt.json"] = {"idk": list(world.REFUSALS)}
-    contents["about.json"] = {"harmless": True, "badge": BADGE}
+    contents["about.json"] = {"harmless": True, "badge": BADGE, "note": NOTE}
     dataset.save(target, contents, plan, seed, track)
 
 

@@ -105,7 +105,16 @@ def test_the_demo_world_says_that_it_is_harmless_and_nothing_is_asked(open_page:
 
 
 @pytest.mark.parametrize(
-    "about", ["5", "[]", '{"harmless": 1}', '{"harmless": "true"}', '{"harmless": true, "badge": 5}', "{"]
+    "about",
+    [
+        "5",
+        "[]",
+        '{"harmless": 1}',
+        '{"harmless": "true"}',
+        '{"harmless": true, "badge": 5}',
+        '{"harmless": true, "note": ""}',
+        "{",
+    ],
 )
 def test_a_data_set_is_harmless_only_where_it_says_so_in_a_file_that_can_be_read(
     open_page: Open, tmp_path: Path, about: str
@@ -117,9 +126,10 @@ def test_a_data_set_is_harmless_only_where_it_says_so_in_a_file_that_can_be_read
 
 
 def test_pictures_of_a_harmless_data_set_are_open_until_somebody_hides_them(open_page: Open, tmp_path: Path):
-    data = made_data(tmp_path / "data", harmless=True, badge="Made *up*")
+    data = made_data(tmp_path / "data", harmless=True, badge="Made *up*", note="Kites are *harmful* here.")
     on(data)
     app = open_page("browse", consent=False, data=data)
+    assert "Kites are \\*harmful\\* here\\." in [caption.value for caption in app.caption]
     assert not [button for button in app.button if button.label == "Reveal"]
     assert any("Made \\*up\\*" in element.value for element in app.markdown)
     app.button(key="key-hide").click().run()

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import streamlit as st
 
+from safeeraser.data.records import About
 from safeeraser.data.source import WORLDS, Source
 from safeeraser.losses import BASE
 from safeeraser.runs.folder import Run
@@ -140,14 +141,14 @@ def gate_all() -> None:
     """For a page that is about every data set: the reader agrees first where one of them may disturb."""
     for data in _data_sets(reading.all_runs()):
         _gate(data)
-    st.session_state["badge"] = None
+    st.session_state["about"] = About()
 
 
 def _gate(data: str) -> None:
-    about = reading.about(data)
-    if not about.harmless:
+    said = reading.about(data)
+    if not said.harmless:
         consent.ask()
-    st.session_state["badge"] = about.badge
+    st.session_state["about"] = said
 
 
 def _data_sets(found: dict[str, Run]) -> list[str]:
@@ -163,6 +164,11 @@ def _answered(found: dict[str, Run], data: str) -> dict[str, Run]:
     return {name: run for name, run in found.items() if reading.settings(run).data == data and run.answers.exists()}
 
 
+def about() -> About:
+    """What the data set that this page is about says of itself."""
+    return st.session_state.get("about", About())
+
+
 def title(text: str, *, data: str | None = None, switch: bool = False) -> None:
     """The page's title, with what must be said of the data set's numbers beside it.
 
@@ -170,14 +176,17 @@ def title(text: str, *, data: str | None = None, switch: bool = False) -> None:
     page has no header, if there are several.
     """
     if data is not None:
-        st.session_state["badge"] = reading.about(data).badge
+        st.session_state["about"] = reading.about(data)
     with st.container(key="title", horizontal=True, vertical_alignment="center"):
         st.title(text, width="content")
-        if badge := st.session_state.get("badge"):
-            st.badge(escape_markdown(badge), icon=":material/toys:", color="violet")
+        said = about()
+        if said.badge:
+            st.badge(escape_markdown(said.badge), icon=":material/toys:", color="violet")
         if switch and len(data_sets := _data_sets(reading.all_runs())) > 1:
             how = {"widget": st.segmented_control, "required": True, "label_visibility": "collapsed"}
             state.select("Data set", data_sets, "data", resets=OF_DATA, format_func=_world, **how)
+    if said.note:
+        st.caption(escape_markdown(said.note))
 
 
 def _default_pair(runs: dict[str, Run]) -> tuple[str | None, str | None]:

@@ -11,6 +11,7 @@ from safeeraser import charts
 from safeeraser.charts import Chart
 from safeeraser.charts.exports import Form
 from safeeraser.score import tables
+from safeeraser.ui.frame import header
 from safeeraser.ui.frame.text import escape_markdown
 
 # What axes are written in: as in the theme's greyTextColor, with a contrast of more than 4.5 on its ground.
@@ -23,7 +24,7 @@ def draw(chart: Chart, *, key: str, choose: Callable[[str], None] | None = None,
 
     Its title stands above it, where it folds by itself, with what must be said of the data set's numbers.
     """
-    title, badge = f"**{escape_markdown(charts.title_of(chart))}**", st.session_state.get("badge")
+    title, badge = f"**{escape_markdown(charts.title_of(chart))}**", header.about().badge
     if badge:
         title, chart = f"{title} :violet-badge[{escape_markdown(badge)}]", charts.stamped(chart, badge)
     st.markdown(title)

@@ -111,7 +111,7 @@ def metrics(view: View, rows: Sequence[Row], charts: Sequence[Chart]) -> None:
     """The button for the charts shown and all scores of these rows."""
     found = ordered(rows)
     named = {name: view.runs[row["run"]] for name, row in zip(labels(found), found, strict=True)}
-    badge = st.session_state.get("badge")
+    badge = header.about().badge
 
     def parts(rows: Sequence[Row]) -> list[Html]:
         return [
@@ -161,7 +161,7 @@ def _offer(
     *,
     rows: Mapping[str, Row] | None = None,
 ) -> None:
-    badge = st.session_state.get("badge")
+    badge = header.about().badge
     told = Told(title, badge, header.address(view), view, view.source, runs, rows or {})
     st.download_button(
         "Handout",
