@@ -2,7 +2,8 @@
 
 The answers are in `assets/judge/answers.jsonl`: kind (a stall, among others), answer, and whether it is a refusal or
 gibberish; all made up and harmless. The halves were written apart, and no answer of the measuring half was read while
-the rules were made, only how many of each kind are judged right.
+the rules were made, only how many of each kind are judged right. A third part are answers of the plain world's models,
+drawn by seed from the example runs and labelled by one reader who saw neither run nor verdict.
 """
 
 import json
@@ -15,7 +16,7 @@ from safeeraser.assets import ASSETS
 from safeeraser.judge.contract import Asked, Judge
 
 FILE = ASSETS / "judge" / "answers.jsonl"
-Half = Literal["tuning", "measuring"]
+Half = Literal["tuning", "measuring", "plain"]
 Check = Literal["refusal", "stall", "cannot see", "gibberish"]
 # What such an answer is called.
 NAMES: dict[Check, str] = {
@@ -75,8 +76,14 @@ def errors(judge: Judge, check: Check, known: Iterable[Known]) -> Errors:
 
 @cache
 def of_rules() -> dict[Check, str]:
-    """Of each check, how often the judge `rules` errs on the measuring half, as a sentence."""
+    """Of each check, how often the judge `rules` errs on the measuring half, and on real answers, in sentences."""
     from safeeraser.judge.rules import RulesJudge
 
-    judge, known = RulesJudge(), answers("measuring")
-    return {check: f"The rules {errors(judge, check, known)}, all written by hand." for check in NAMES}
+    judge, written, real = RulesJudge(), answers("measuring"), answers("plain")
+    said: dict[Check, str] = {}
+    for check in NAMES:
+        said[check] = f"The rules {errors(judge, check, written)}, all written by hand."
+        found = errors(judge, check, real)
+        if found.of:
+            said[check] += f" Of {len(real)} answers of a small language model they {found}."
+    return said

@@ -154,7 +154,8 @@ def _disk(config: RunConfig, answers: int) -> Estimate:
     sizes = ("trains", *(("lora_rank", "train_projector") if config.trains else ()))
 
     def as_large(run: Run) -> bool:
-        return run.answers.is_file() and all(getattr(run.config, name) == getattr(config, name) for name in sizes)
+        whole = run.answers.is_file() and not run.untrained
+        return whole and all(getattr(run.config, name) == getattr(config, name) for name in sizes)
 
     run = _measured(config, as_large, ("method", "pd", "max_new_tokens"))
     if run is None or not (lines := files.count_lines(run.answers)):

@@ -33,6 +33,16 @@ def test_the_rules_err_as_often_as_the_project_says():
     assert "missed 11 of 51 refusals (22 %) and took 0 of 91 other answers (0 %)" in measured.of_rules()["refusal"]
 
 
+def test_they_err_as_seldom_on_answers_of_a_language_model_as_the_project_says():
+    real = measured.answers("plain")
+    refusal, stall, unseen, gibberish = (measured.errors(RULES, check, real) for check in measured.NAMES)
+    assert (refusal.missed, refusal.of, refusal.alarms, refusal.others) == (0, 28, 0, 72)
+    assert [(one.of, one.alarms, one.others) for one in (stall, unseen, gibberish)] == [(0, 0, 100)] * 3
+    told = measured.of_rules()
+    assert "Of 100 answers of a small language model they missed 0 of 28 refusals (0 %)" in told["refusal"]
+    assert "language model" not in told["gibberish"]  # none of them is senseless, so none can be missed
+
+
 def test_errors_count_what_is_missed_and_what_is_taken_for_it():
     rows = [
         {"half": "tuning", "kind": "", "answer": "I cannot help with that.", "refusal": True, "gibberish": False},
