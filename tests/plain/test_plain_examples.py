@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from documents import README, ROOT, text_of
 
+from app import opened
 from safeeraser import stages
 from safeeraser.assets import ASSETS
 from safeeraser.config import RunConfig
@@ -109,6 +110,12 @@ def test_the_presets_settings_are_the_best_of_those_that_were_tried_on_dev():
 def test_a_model_without_its_adapter_says_which_command_trains_it():
     with pytest.raises(RunError, match="ships without its adapter; `safeeraser run --model plain --data plain --no-pd"):
         example("po").check_trained()
+
+
+def test_robustness_names_the_command_that_trains_what_an_example_ships_without(runs_folder: Path):
+    codes = [code.value for code in opened("robustness", data="plain").code]
+    assert any(code.startswith("safeeraser run --model plain --data plain") for code in codes)
+    assert not [code for code in codes if "cp -rn" in code]
 
 
 def test_the_disk_that_a_run_takes_is_not_read_off_an_example_without_its_adapter(source: Source, runs_folder: Path):

@@ -13,6 +13,7 @@ from safeeraser.attack.scoring import Said
 from safeeraser.charts import outcome_words
 from safeeraser.charts.words import percent, wording, written
 from safeeraser.files import stamp
+from safeeraser.runs import jobs
 from safeeraser.runs.folder import Run, root
 from safeeraser.ui.frame import reading, state
 from safeeraser.ui.frame.header import View
@@ -71,7 +72,12 @@ def say_missing(view: View, runs: Mapping[str, Run], found: Found) -> None:
 
 def _command(run: Run) -> None:
     """How to attack a run, which a command does in a process of its own."""
-    if run.ships:
+    if run.ships and run.untrained:
+        st.caption(
+            f"{as_code(run.name)} is an example and ships without its adapter: the first command trains it again."
+        )
+        st.code(shlex.join(jobs.command(run.config)), language=None, wrap_lines=True)
+    elif run.ships:
         st.caption(f"{as_code(run.name)} is an example, which stays as it is: the first command copies it.")
         folder = shlex.quote(str(root()))
         st.code(f"mkdir -p {folder} && cp -rn {shlex.quote(str(run.folder))} {folder}/", language=None, wrap_lines=True)
