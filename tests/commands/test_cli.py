@@ -416,7 +416,8 @@ def test_the_readme_names_the_published_methods():
 
 def test_example_runs_are_found_by_name(runs_folder: Path):
     examples = [run for run in every() if run.ships]
-    assert len(examples) == 13  # the base model, two controls, four methods without and with PD, two more
+    # The demo world's base model, two controls, four methods without and with PD, two more; four of the plain world.
+    assert len(examples) == 13 + 4
     assert all(Run.find(run.name).folder == run.folder for run in examples)
 
 

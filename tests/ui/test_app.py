@@ -420,7 +420,7 @@ def test_home_changes_to_another_data_set_and_says_which_it_shows(open_page: Ope
     on(data)
     app = open_page("home")
     switch = app.segmented_control(key="widget-data")
-    assert {"Demo world", data} <= {*switch.options}
+    assert {"Demo world", escape_markdown(data)} <= {*switch.options}
     assert ":material/toys: Demo world" in marked(app)
     switch.set_value(data).run()
     assert not app.exception

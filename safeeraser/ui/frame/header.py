@@ -156,7 +156,7 @@ def _data_sets(found: dict[str, Run]) -> list[str]:
 
 
 def _world(data: str) -> str:
-    return f"{data.capitalize()} world" if data in WORLDS else data
+    return f"{data.capitalize()} world" if data in WORLDS else escape_markdown(data)
 
 
 def _answered(found: dict[str, Run], data: str) -> dict[str, Run]:
