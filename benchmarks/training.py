@@ -34,7 +34,7 @@ from safeeraser.unlearn.examples import Example, Examples
 from safeeraser.unlearn.forward import behind, term_losses
 
 QUESTION, ANSWER = 20, 75  # words of two tokens each
-ALIKE = {"fp32": 1e-5, "bf16": 1e-3}  # relative difference of losses that counts as the same
+ALIKE = {"fp32": 5e-5, "bf16": 1e-3}  # relative difference of losses that counts as the same
 ALIKE_GRADIENTS = {"fp32": 1e-5, "bf16": 5e-2}  # of the gradient's norm: each bf16 number has a relative error of 4e-3
 
 

@@ -62,7 +62,7 @@ def test_the_exported_model_answers_as_the_adapter_does(family, checkpoints, sou
         adapted = adapter.load(network, run.adapter)
         expected, said = adapted(**inputs).logits, answers(adapted, inputs)
         exported = AutoModelForImageTextToText.from_pretrained(tmp_path / "out").eval()
-        torch.testing.assert_close(exported(**inputs).logits, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(exported(**inputs).logits, expected, rtol=1e-5, atol=5e-5)
         assert not torch.allclose(base, expected, atol=1e-2)
     assert torch.equal(answers(exported, inputs), said)
     again = (rows.FAMILIES[family].reader or AutoProcessor).from_pretrained(tmp_path / "out", backend="pil")
