@@ -3,7 +3,7 @@
 The answers are in `assets/judge/answers.jsonl`: kind (a stall, among others), answer, and whether it is a refusal or
 gibberish; all made up and harmless. The halves were written apart, and no answer of the measuring half was read while
 the rules were made, only how many of each kind are judged right. A third part are answers of the plain world's models,
-drawn by seed from the example runs and labelled by one reader who saw neither run nor verdict.
+drawn by seed from the example runs and labelled by one reader, an agent, who saw neither run nor verdict.
 """
 
 import json
