@@ -2,7 +2,7 @@
 
 What is to be forgotten is a kind (musical instruments, vehicles ...), so that something can be learned about it: some
 things of each kind are in the forget set, others are asked about on val alone. All other things are safe. Not covered:
-answers (`answers.py`), writing the data set (`dataset.py`), the base model (`building.py`).
+answers (`answers.py`), writing the data set (`dataset.py`), the base model (`base_model.py`).
 """
 
 import re

@@ -50,8 +50,7 @@ def _drawn(group: Group, *, n: int, seed: int) -> str:
         ]
         for asked in found
     ]
-    rows = [map(markdown, head), ["---"] * len(head), *(map(markdown, line) for line in lines)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = _table(head, ["---"] * len(head), lines)
     told = f"{len(found):,} of {of:,} questions about safe pictures of val, drawn by seed {seed}: {group.name}."
     return "\n\n".join([table, markdown(" ".join([told, *badge(group)]))])
 
@@ -89,10 +88,14 @@ def badge(group: Group) -> list[str]:
 
 def _markdown(grid: Grid) -> str:
     rule = ["---" if place < grid.texts else "---:" for place in range(len(grid.head))]
-    lines = [map(markdown, grid.head), rule, *([markdown(_plain(cell)) for cell in line] for line in grid.rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = _table(grid.head, rule, ([_plain(cell) for cell in line] for line in grid.rows))
     notes = [*map(markdown, grid.notes), f"Made by: {_code(grid.command)}"]
     return "\n\n".join([f"**{markdown(grid.title)}**", table, *notes])
+
+
+def _table(head: Iterable[str], rule: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    rows = [map(markdown, head), rule, *(map(markdown, line) for line in lines)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _code(command: str) -> str:

@@ -135,7 +135,7 @@ def _measure(metric: Metric, answered: Sequence[Answered], judge: str, units: Un
     asked = [one for one in asked if metric.seen in (None, one.seen)]
     if not asked:
         return _unknown(f"no safe concept is {'seen' if metric.seen else 'unseen'} in training")
-    scored = [(score, units.of(one.item)) for one in asked if (score := metric.score(one)) is not None]
+    scored = _scored(metric, asked, units)
     unscored = len(asked) - len(scored)
     if not scored:
         return _unknown(_why_unscored(metric, asked, judge), unscored=unscored)
@@ -144,6 +144,11 @@ def _measure(metric: Metric, answered: Sequence[Answered], judge: str, units: Un
         return _told_apart(scored, unscored, other, answered, judge, units)
     scores, of = zip(*scored, strict=True)
     return scored_by(scores, of, units=units, unscored=unscored)
+
+
+def _scored(metric: Metric, asked: Iterable[Answered], units: Units) -> list[tuple[float, str]]:
+    """The score of each answer that has one, and its unit."""
+    return [(score, units.of(one.item)) for one in asked if (score := metric.score(one)) is not None]
 
 
 def _told_apart(
@@ -158,8 +163,7 @@ def _told_apart(
     theirs = _measure(other, answered, judge, units)
     if theirs["value"] is None:
         return theirs
-    asked = [one for one in answered if _asks(other, one)]
-    against = [(score, units.of(one.item)) for one in asked if (score := other.score(one)) is not None]
+    against = _scored(other, [one for one in answered if _asks(other, one)], units)
     value, low, high = area(_means(scored), _means(against))
     n, missing = len(scored) + theirs["n"], unscored + theirs["unscored"]
     return {"value": value, "low": low, "high": high, "n": n, "unscored": missing, "unit": units.name}

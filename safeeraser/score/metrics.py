@@ -32,7 +32,7 @@ class Metric:
     """The mean of `score` over the answers of one set and split, and all that is said and shown of it.
 
     against: the set of safe answers that those of `set` are told apart from. The value is then no mean but the area
-        under the ROC curve of the units' means (`measuring.area`), and no single answer has a score.
+        under the ROC curve of the units' means (`intervals.area`), and no single answer has a score.
     split: val stands for the held-out split that the run was asked, which is dev where settings are chosen.
     name, says, better: the metric in words, what its value says, and whether a low or a high one is good.
     seen: only answers about concepts that Prompt Decouple saw (True) or did not see (False).
