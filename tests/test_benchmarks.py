@@ -50,7 +50,7 @@ def test_a_benchmark_compares_two_ways_that_compute_the_same(words: list[str], t
     assert row["versions"]["torch"]
     assert str(tmp_path) not in row["command"]
     if words[0] == "training.py":
-        assert row["loss_difference"] < 5e-5
+        assert row["loss_difference"] < 1e-5
         assert row["gradient_difference"] < 1e-5
         assert row["tokens_a_record"]["ours"] < row["tokens_a_record"]["reference"]
     else:
